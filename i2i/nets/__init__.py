@@ -1,0 +1,50 @@
+"""The networks, one family a file. A config describes a network completely; ``build`` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from torch import nn
+
+from i2i.nets.blocks import Init, InstanceNorm, Norm, Up, count, initialise, per_image
+from i2i.nets.patch import PatchConfig, patch, receptive_field
+from i2i.nets.resnet import ResNet, ResNetConfig
+from i2i.nets.unet import UNet, UNetConfig
+from i2i.strict import Strict
+
+__all__ = [
+    "NETS", "Discriminator", "Generator", "Init", "InstanceNorm", "Norm", "PatchConfig", "ResNet", "ResNetConfig",
+    "UNet", "UNetConfig", "Up", "build", "count", "initialise", "patch", "per_image", "receptive_field",
+    "starting_from",
+]  # fmt: skip
+
+NETS: dict[str, Callable[[Any], nn.Module]] = {
+    "unet": UNet,
+    "resnet": ResNet,
+    "patch": patch,
+}
+
+Generator = Annotated[UNetConfig | ResNetConfig, Field(discriminator="net")]
+Discriminator = PatchConfig
+
+
+def build(config: UNetConfig | ResNetConfig | PatchConfig) -> nn.Module:
+    """The network that ``config`` describes, with torch's first weights; ``initialise`` draws the published ones."""
+    return NETS[config.net](config)
+
+
+def starting_from(default: Strict) -> BeforeValidator:
+    """A recipe's block says only what differs from ``default``, as long as it names no other ``net``.
+
+    ``generator: Annotated[Generator, starting_from(UNetConfig(depth=7))] = UNetConfig(depth=7)`` reads ``{width: 16}``
+    as a U-Net of depth 7 and width 16, and ``{net: resnet}`` as the usual ResNet.
+    """
+    base = default.model_dump()
+
+    def fill(block: Any) -> Any:
+        same = isinstance(block, Mapping) and block.get("net", base["net"]) == base["net"]
+        return {**base, **block} if same else block
+
+    return BeforeValidator(fill)

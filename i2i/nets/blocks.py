@@ -1,0 +1,128 @@
+"""What all networks share: norms, doubling by resize and convolution, the size check, first weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from i2i.errors import ModelError
+
+Norm = Literal["batch", "instance", "none"]
+Up = Literal["transpose", "resize"]
+Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class InstanceNorm(nn.Module):
+    """Every channel of every image to mean 0 and variance 1 (Ulyanov et al. 2016, arXiv:1607.08022).
+
+    Without ``affine`` it has no state_dict keys, like the published networks. Computed as a group norm with one
+    channel a group: the same numbers, faster on a CPU, and a right gradient where that of ``nn.InstanceNorm2d`` is
+    wrong (torch 2.14, CPU, batch of 1, channels_last).
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5, affine: bool = False):
+        super().__init__()
+        self.channels, self.eps = channels, eps
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, self.channels, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, eps={self.eps}, affine={self.weight is not None}"
+
+
+class ResizeConv(nn.Module):
+    """Doubles height and width: nearest neighbour, then a 3x3 convolution.
+
+    Every output pixel sees equally many inputs, hence no checkerboard (Odena et al. 2016, "Deconvolution and
+    checkerboard artifacts"). Reflected borders, so that edges do not darken.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: bool):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect", bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def norm_layer(kind: Norm, channels: int) -> nn.Module:
+    return {"batch": nn.BatchNorm2d, "instance": InstanceNorm, "none": nn.Identity}[kind](channels)
+
+
+def has_bias(kind: Norm) -> bool:
+    """Whether a convolution before this norm has a bias in the published networks: batch norm brings its own."""
+    return kind != "batch"
+
+
+def check(x: Tensor, name: str, channels: int, multiple: int = 1, least: int = 1) -> None:
+    """Refuse a batch that the network ``name`` cannot take, in words instead of a size mismatch from its depths.
+
+    Raises:
+        ModelError: not [N, channels, H, W], or H or W is below ``least`` or no multiple of ``multiple``.
+    """
+    if torch.compiler.is_compiling():  # a traced graph must not be tied to what is checked here
+        return
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ModelError(f"{name} takes a batch [N, {channels}, height, width], not {list(x.shape)}")
+    height, width = x.shape[2:]
+    if height % multiple or width % multiple or min(height, width) < least:
+        rules = [f"a multiple of {multiple}"] if multiple > 1 else []
+        rules += [f"at least {least}"] if least > multiple else []
+        needs = " and ".join(rules)
+        raise ModelError(f"{name} needs height and width to be {needs}, not {height} x {width}: pad or resize")
+
+
+@torch.no_grad()
+def initialise(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> None:
+    """Draw the first weights, as the published trainings do; from torch's global random numbers.
+
+    Convolutions and linear layers: ``normal`` N(0, gain), ``xavier`` and ``orthogonal`` with that gain, ``kaiming`` by
+    fan-in (it has no gain). Batch norms: weight N(1, gain). Every bias 0.
+    """
+    draw = {
+        "normal": lambda w: nn.init.normal_(w, 0.0, gain),
+        "xavier": lambda w: nn.init.xavier_normal_(w, gain),
+        "kaiming": lambda w: nn.init.kaiming_normal_(w),
+        "orthogonal": lambda w: nn.init.orthogonal_(w, gain),
+    }[init]
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            draw(layer.weight)
+        elif isinstance(layer, nn.BatchNorm2d) and layer.affine:
+            nn.init.normal_(layer.weight, 1.0, gain)
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def per_image(net: Module) -> Module:
+    """A copy whose batch norms use the statistics of each single image, with the weights that were learned.
+
+    This is how Pix2Pix is tested (Isola et al. 2017, arXiv:1611.07004, section 3.3: batch norm by the test batch,
+    which is one image), made independent of the other images in a batch. Dropout and all else stay as they are.
+    """
+    return _per_image(copy.deepcopy(net))
+
+
+def _per_image(module):
+    if isinstance(module, nn.BatchNorm2d):
+        norm = InstanceNorm(module.num_features, module.eps)
+        norm.weight, norm.bias = module.weight, module.bias
+        return norm.train(module.training)
+    for name, child in module.named_children():
+        setattr(module, name, _per_image(child))
+    return module
+
+
+def count(net: nn.Module) -> int:
+    """The number of parameters."""
+    return sum(p.numel() for p in net.parameters())
