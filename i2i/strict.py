@@ -1,4 +1,4 @@
-"""Strict settings: YAML in, frozen pydantic models out; a wrong word is an error with its line and the right word in it.
+"""Strict settings: YAML in, frozen pydantic models out; a wrong word is an error with its line and the right word.
 
 Recipes and data set cards share this. ``read_yaml`` remembers on which line each key stands, ``validate`` turns every
 complaint of pydantic into one line ``file:line: key: what is wrong; did you mean ...?``, all complaints at once.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -68,7 +68,7 @@ def read_yaml(path: Path, error: type[I2IError]) -> tuple[dict[str, Any], Source
     return tree, Source(str(path), places)
 
 
-def _lines(node: yaml.Node, parent: Key) -> Iterator[tuple[Key, int]]:
+def _lines(node: yaml.Node | None, parent: Key) -> Iterator[tuple[Key, int]]:
     if isinstance(node, yaml.MappingNode):
         for k, v in node.value:
             key = (*parent, k.value)
@@ -97,18 +97,22 @@ def validate(model: type[Model], tree: Mapping[str, Any], source: Source, error:
 
 
 def _line(model: type[BaseModel], tree: Any, detail: Any, source: Source, at: Key) -> str:
-    loc, holder = _real_path(tree, detail["loc"])
-    key = (*at, *loc)
-    message, value = detail["msg"], detail.get("input")
+    key = (*at, *_real_path(tree, detail["loc"], missing=detail["type"] == "missing"))
+    message, value, context = detail["msg"], detail.get("input"), detail.get("ctx", {})
+    if detail["type"].startswith("union_tag"):  # pydantic points at the block; its kind is told by a key inside
+        key = (*key, context["discriminator"].strip("'"))
     if detail["type"] == "extra_forbidden":
         known = _words(model, detail["loc"][:-1])
-        say = f"unknown key{did_you_mean(str(loc[-1]), known)}" + (f" (known here: {', '.join(known)})" if known else "")
-    elif detail["type"] == "missing":
+        say = f"unknown key{did_you_mean(str(key[-1]), known)}"
+        say += f" (known here: {', '.join(known)})" if known else ""
+    elif detail["type"] in ("missing", "union_tag_not_found"):
         say = "this key is missing"
     elif detail["type"] in ("literal_error", "enum"):
-        expected = detail["ctx"]["expected"]
-        words = [w for w in expected.replace(" or ", ", ").replace("'", "").split(", ") if w]
-        say = f"{value!r} is not known{did_you_mean(str(value), words)} (one of {', '.join(words)})"
+        say = _choice(value, context["expected"])
+    elif detail["type"] == "union_tag_invalid":
+        say = _choice(context["tag"], context["expected_tags"])
+    elif detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        say = f"expected 'key: value' lines, not {value!r}"
     elif detail["type"].startswith("value_error"):
         say = message.removeprefix("Value error, ")
     else:
@@ -118,19 +122,24 @@ def _line(model: type[BaseModel], tree: Any, detail: Any, source: Source, at: Ke
     return f"{source.place(key)}: {dotted(key)}: {say}" if key else f"{source.name}: {say}"
 
 
-def _real_path(tree: Any, loc: Key) -> tuple[Key, Any]:
-    """pydantic's path without the union tags that it mixes in: only what really stands in the tree, and one last new word."""
+def _choice(value: Any, expected: str) -> str:
+    """``expected`` as pydantic writes it: ``'a', 'b' or 'c'``."""
+    words = [w for w in expected.replace(" or ", ", ").replace("'", "").split(", ") if w]
+    return f"{value!r} is not known{did_you_mean(str(value), words)} (one of {', '.join(words)})"
+
+
+def _real_path(tree: Any, loc: Key, missing: bool) -> Key:
+    """pydantic's path without the union tags it mixes in: what stands in the tree, then the missing key if any."""
     path: list[str | int] = []
     node = tree
     for i, part in enumerate(loc):
-        if isinstance(node, Mapping) and part in node:
+        known = node if isinstance(node, Mapping) else range(len(node)) if isinstance(node, list | tuple) else ()
+        if part in known:
             node = node[part]
-        elif isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
-            node = node[part]
-        elif i < len(loc) - 1:
+        elif not missing or i < len(loc) - 1:
             continue
         path.append(part)
-    return tuple(path), node
+    return tuple(path)
 
 
 def _words(model: type[BaseModel], loc: Key) -> list[str]:
@@ -153,7 +162,8 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _tags(model: type[BaseModel]) -> set[str]:
     """The words that tell this member of a union from the others: its one-valued Literal fields."""
-    return {a[0] for f in model.model_fields.values() if len(a := get_args(f.annotation)) == 1 and isinstance(a[0], str)}
+    choices = (get_args(f.annotation) for f in model.model_fields.values() if get_origin(f.annotation) is Literal)
+    return {c[0] for c in choices if len(c) == 1}
 
 
 def _is_number(text: str) -> bool:
