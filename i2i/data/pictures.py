@@ -1,0 +1,176 @@
+"""Any picture file as one kind of array: uint8 [H, W, 3] or [H, W, 1], upright, without alpha.
+
+What happens to the unusual ones:
+
+    palette, CMYK, YCbCr, LAB, HSV    their color as RGB (Adobe's inverted CMYK included)
+    gray read as 3 channels           repeated;   color read as 1 channel: luminance (ITU-R 601)
+    alpha, transparent colors         laid on white; ``alpha_of`` gives the alpha by itself
+    16 and 32 bit integers            0..65535 becomes 0..255, rounded to the nearest; what lies outside is clipped
+    floating point                    fractions of white if all lie in 0..1, else 0..255, clipped; NaN is black
+    EXIF orientation                  applied
+    animations, several pages         the first frame
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from i2i.errors import DataError
+
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"}
+    | {".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)  # lower-case; matched case-insensitively
+
+_ORIENTATION = 0x0112  # EXIF and TIFF tag; 1 is upright, 5 to 8 swap width and height
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
+_ALPHA_MODES = frozenset(["LA", "La", "PA", "RGBA", "RGBa"])
+
+# Pillow warns above its limit of pixels and refuses above twice that. The refusal is kept (as a DataError); the warning
+# would only frighten owners of large cameras. Set once, here: a filter that is changed per call is not thread-safe.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The picture file, opened with Pillow; whatever goes wrong in reading it becomes a DataError that names the file.
+
+    Raises:
+        DataError: missing, empty, truncated, corrupt, not a picture, or too large to be safe.
+    """
+    try:
+        # An open file, not a path: given a path, Pillow maps raw TIFFs into memory and garbles those stored turned.
+        with path.open("rb") as file, Image.open(file) as image:
+            yield image
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
+        limit = (Image.MAX_IMAGE_PIXELS or 0) * 2 // 1_000_000
+        raise DataError(
+            f"{path}: more than {limit} million pixels, refused because such a file can be a decompression bomb: "
+            f"make it smaller or cut it into pieces (or, if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS in Python)"
+        ) from e
+    except Exception as e:  # a decoder raises nearly anything on a damaged file: SyntaxError, ValueError, struct.error
+        raise DataError(f"{path}: not a readable picture ({_reason(path, e)})") from e
+
+
+def read(path: Path, channels: int = 3) -> np.ndarray:
+    """The picture as uint8 [H, W, channels], ``channels`` 1 or 3; see the head of this file for what becomes of what.
+
+    Raises:
+        DataError: the file cannot be read as a picture.
+    """
+    with opened(path) as image:
+        return to_array(image, channels)
+
+
+def size(path: Path) -> tuple[int, int]:
+    """(height, width) as ``read`` would give them, from the header alone.
+
+    Raises:
+        DataError: the header cannot be read as a picture's.
+    """
+    with opened(path) as image:
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) of an opened picture after its EXIF orientation, without decoding it."""
+    width, height = image.size
+    tags = getattr(image, "tag_v2", {})
+    if image.format == "TIFF" and _ORIENTATION in tags:  # Pillow may have turned .size already: the tags are as stored
+        width, height = int(tags[_TIFF_WIDTH]), int(tags[_TIFF_HEIGHT])
+    return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+def to_array(image: Image.Image, channels: int = 3) -> np.ndarray:
+    """An opened picture as uint8 [H, W, channels], writable and contiguous; the picture itself is left as it is.
+
+    Raises:
+        ValueError: ``channels`` is neither 1 nor 3.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 1 or 3, not {channels}")
+    image.load()
+    turn = _orientation(image)
+    if image.mode.startswith(("I", "F")):
+        gray = _deep_to_8bit(np.asarray(image))
+        return _upright(np.repeat(gray[:, :, None], channels, axis=2), turn)
+    if has_alpha(image):
+        color = _rgba(image)
+        image = Image.alpha_composite(Image.new("RGBA", color.size, "white"), color)
+    if channels == 1 and image.mode not in ("1", "L"):
+        image = image.convert("RGB")  # not every mode has a way to gray
+    image = image.convert("L" if channels == 1 else "RGB")
+    pixels = np.array(image)
+    return _upright(pixels[:, :, None] if channels == 1 else pixels, turn)
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether the picture says anything about transparency: an alpha channel, or transparent colors of a palette."""
+    return image.mode in _ALPHA_MODES or ("transparency" in image.info and image.mode in ("1", "L", "P", "RGB"))
+
+
+def alpha_of(image: Image.Image) -> np.ndarray | None:
+    """The alpha of an opened picture as uint8 [H, W] (255 is opaque), upright as in ``to_array``; None without one."""
+    image.load()
+    if not has_alpha(image):
+        return None
+    return _upright(np.array(_rgba(image).getchannel("A")), _orientation(image))
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _deep_to_8bit(values: np.ndarray) -> np.ndarray:
+    """uint16, int32 or float [H, W] to uint8 by the rules at the head of this file."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0)
+        if values.size and values.min() >= 0 and values.max() <= 1:
+            values = values * 255
+        return np.rint(values.clip(0, 255)).astype(np.uint8)
+    return ((values.astype(np.int64).clip(0, 65535) + 128) // 257).astype(np.uint8)  # 257 is odd: no ties to break
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        turn = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF is no reason to refuse a picture that decodes
+        return 1
+    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def _upright(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """[H, W, ...] turned as the EXIF orientation ``turn`` asks: 5 to 8 are transposed first, then mirrored."""
+    if turn >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """A few words for what Pillow or the operating system said."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if path.is_dir():
+        return "it is a folder"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if path.is_file() and path.stat().st_size == 0:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture, or of a kind that Pillow does not know"
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, EOFError) or "truncated" in text.lower():
+        return "the file is truncated"
+    return text[:1].lower() + text[1:100]
