@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from i2i.data import pictures
-from i2i.data.cache import DecodedCache
-from i2i.data.layouts import Split
 from i2i.data.samplers import BatchSampler, Place, mix
-from i2i.data.transforms import Augment, View, grey, resize
+from i2i.data.sides import Decoder, Side
+from i2i.data.transforms import Augment, View
 from i2i.errors import DataError
 
-Half = Literal["whole", "left", "right"]
+if TYPE_CHECKING:
+    from i2i.data.layouts import Split
 
 
 class Pair(NamedTuple):
@@ -39,69 +38,6 @@ class Unpaired(NamedTuple):
 
     a: Tensor
     b: Tensor
-
-
-class Decoder:
-    """Reads pictures and remembers the last one: the halves of a side-by-side file are decoded once for both."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Path, int, np.ndarray] | None = None
-
-    def __call__(self, path: Path, channels: int) -> np.ndarray:
-        if self._last is None or self._last[:2] != (path, channels):
-            self._last = (path, channels, pictures.read(path, channels))
-        return self._last[2]
-
-    def __getstate__(self) -> dict[str, None]:
-        return {"_last": None}
-
-
-class Side:
-    """One column of pictures, all resized to one size; each is decoded and resized once if the cache has room for it.
-
-    The cache keeps pictures after the resize, which draws nothing at random: that is smaller than the decoded file and
-    spares the resize too.
-    """
-
-    def __init__(
-        self, files: tuple[Path, ...], half: Half, decoder: Decoder, reads: int, channels: int, size: tuple[int, int]
-    ):
-        self.files, self.half, self.size = files, half, size
-        self._decoder, self._reads, self._channels = decoder, reads, channels
-        self._cache = DecodedCache([], 0)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (*self.size, self._channels)
-
-    def keep(self, limit: int) -> None:
-        """Cache up to ``limit`` bytes."""
-        self._cache = DecodedCache([self.shape] * len(self), limit)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        """uint8 [H, W, C], not to be written to.
-
-        Raises:
-            DataError: the file cannot be read, or is too narrow to hold two pictures.
-        """
-        if (kept := self._cache.get(i)) is not None:
-            return kept
-        picture = resize(self._cut(self._decoder(self.files[i], self._reads), self.files[i]), self.size)
-        if self._channels < self._reads:
-            picture = grey(picture)
-        self._cache.put(i, picture)
-        return picture
-
-    def _cut(self, picture: np.ndarray, path: Path) -> np.ndarray:
-        if self.half == "whole":
-            return picture
-        middle = picture.shape[1] // 2
-        if not middle:
-            raise DataError(f"{path}: one pixel wide, expected two pictures side by side")
-        return picture[:, :middle] if self.half == "left" else picture[:, middle:]
 
 
 class Pictures(Dataset):
@@ -235,14 +171,26 @@ def loader(
     )
     batches = DataLoader(
         dataset,
-        batch_sampler=sampler,  # type: ignore[arg-type]  # any iterable of lists will do
+        batch_sampler=sampler,
         num_workers=workers,
         collate_fn=_as_it_is,
         worker_init_fn=_settle_worker,
         prefetch_factor=4 if workers else None,
         generator=torch.Generator(),  # else making the iterator would draw from the global one
     )
-    return _floats(iter(batches), dataset.reads, torch.device(device))
+    return _floats(_started(batches), dataset.reads, torch.device(device))
+
+
+def _started(batches: DataLoader[Any]) -> Iterator[Any]:
+    """Start the workers, but without torch's SIGCHLD handler: it raises in the middle of whatever runs when a worker
+    dies. Without it the death is noticed where the next batch is fetched, at most five seconds later."""
+    if not batches.num_workers or threading.current_thread() is not threading.main_thread() or os.name == "nt":
+        return iter(batches)
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        return iter(batches)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _floats(batches: Iterator[Any], reads: type[Pair] | type[Unpaired], device: torch.device) -> Iterator[Any]:
@@ -254,7 +202,9 @@ def _floats(batches: Iterator[Any], reads: type[Pair] | type[Unpaired], device: 
         except RuntimeError as e:
             if "DataLoader worker" not in str(e):
                 raise
-            raise DataError(f"a worker that reads the pictures died ({e}): use fewer workers if memory is short") from e
+            raise DataError(
+                "a process that reads pictures was killed, most likely for lack of memory: use fewer (data.workers)"
+            ) from e
         if isinstance(both, DataError):
             raise both
         yield reads(*(as_float(side.to(device)) for side in both))
@@ -262,7 +212,8 @@ def _floats(batches: Iterator[Any], reads: type[Pair] | type[Unpaired], device: 
 
 def as_float(batch: Tensor) -> Tensor:
     """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [-1, 1], contiguous: x / 127.5 - 1."""
-    return batch.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(127.5).sub_(1)
+    floats = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return floats.div_(127.5).sub_(1)
 
 
 def _as_it_is(batch: Any) -> Any:

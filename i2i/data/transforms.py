@@ -25,7 +25,7 @@ class View:
         size: height and width of a sample.
         load: resize to this first, then crop ``size`` at random; None resizes straight to ``size``.
         flip: mirror half of the samples.
-        channels: of a and b, 1 (grey) or 3 (RGB), after the direction is applied.
+        channels: of a and b, 1 (gray) or 3 (RGB), after the direction is applied.
         direction: b2a swaps the sides: the batch's ``a`` is then the data set's b.
         train: False resizes straight to ``size`` and draws nothing at random.
 
@@ -46,7 +46,7 @@ class View:
         if self.load and (self.load[0] < self.size[0] or self.load[1] < self.size[1]):
             raise DataError(f"load {_by(self.load)} is smaller than size {_by(self.size)}: nothing to crop from")
         if not {*self.channels} <= {1, 3}:
-            raise DataError(f"channels {self.channels}: each side has 1 (grey) or 3 (RGB)")
+            raise DataError(f"channels {self.channels}: each side has 1 (gray) or 3 (RGB)")
 
     @property
     def resized(self) -> tuple[int, int]:
@@ -72,7 +72,7 @@ def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(done).reshape(*size, picture.shape[2])
 
 
-def grey(picture: np.ndarray) -> np.ndarray:
+def gray(picture: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] -> [H, W, 1] by the ITU-R 601 weights."""
     return np.asarray(Image.fromarray(picture).convert("L"))[..., None]
 
