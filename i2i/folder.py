@@ -1,0 +1,250 @@
+"""A trained model is a folder: ``i2i.json`` says what it is, ``model.safetensors`` holds its numbers.
+
+One folder may hold several products (``a2b``, ``b2a``): its tensors are named ``<product>/<state_dict key>``, so that
+one direction can be read without the other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from i2i import __version__
+from i2i.errors import ModelError
+from i2i.strict import Source, Strict, validate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+FORMAT = 1
+INFO, TENSORS, CARD = "i2i.json", "model.safetensors", "README.md"
+
+
+class Product(Strict):
+    """One network that can be called: from which domain to which, and how to build it."""
+
+    source: str
+    target: str
+    generator: dict[str, Any]  # the network's config, as JSON
+    multiple: int  # height and width must be multiples of it
+    scale: int = 1  # the output is that many times as large
+    channels: tuple[int, int] = (3, 3)  # of the input and of the output
+
+
+class Inference(Strict):
+    """How the network behaves when it is used, stated instead of left to chance.
+
+    ``norm``: "image": batch norms take the statistics of the picture itself, as Pix2Pix does (Isola et al. 2017,
+    arXiv:1611.07004, section 3.4); "running": those collected in training.
+    ``dropout``: it stays on as the noise of the generator, drawn from ``seed``.
+    """
+
+    norm: Literal["image", "running"]
+    dropout: bool
+    seed: int = 0
+
+    def sentence(self) -> str:
+        norm = {
+            "image": "Normalisation layers use the statistics of the very picture that is translated",
+            "running": "Normalisation layers use what they learned in training",
+        }[self.norm]
+        noise = f"dropout stays on as the noise of the generator, drawn from seed {self.seed}: one seed, one result."
+        return f"{norm}; {noise if self.dropout else 'nothing is random: one picture, one result.'}"
+
+
+class Info(Strict):
+    """Everything about a trained model but its numbers."""
+
+    format: int = FORMAT
+    i2i: str = __version__
+    name: str
+    method: str
+    dataset: str
+    size: tuple[int, int]  # height, width of the pictures it was trained on
+    images: int  # seen in training
+    products: dict[str, Product]
+    default: str  # the product that is meant when none is named
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    inference: Inference
+    metrics: dict[str, float] = Field(default_factory=dict)
+    licence: str = ""
+
+
+def is_model(folder: Path) -> bool:
+    return (folder / INFO).is_file()
+
+
+def read_info(folder: Path) -> Info:
+    """What ``i2i.json`` in a model folder says.
+
+    Raises:
+        ModelError: no model folder, a damaged file, or a format that is newer than this i2i.
+    """
+    path = folder / INFO
+    if not path.is_file():
+        raise ModelError(f"{folder}: not a model folder ({INFO} is missing)")
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as e:
+        raise ModelError(f"{path}:{e.lineno}: damaged: not valid JSON ({e.msg})") from e
+    except UnicodeDecodeError as e:
+        raise ModelError(f"{path}: damaged: not UTF-8 text") from e
+    except OSError as e:
+        raise ModelError(f"{path}: cannot be read ({e.strerror})") from e
+    if not isinstance(tree, dict) or not isinstance(tree.get("format"), int):
+        raise ModelError(f"{path}: damaged: it says no format number")
+    if tree["format"] > FORMAT:
+        raise ModelError(
+            f"{path}: format {tree['format']} was written by a newer i2i ({tree.get('i2i', 'unknown')}); "
+            f"this is {__version__}: pip install -U i2i-toolkit"
+        )
+    info = validate(Info, tree, Source(str(path)), ModelError)
+    if info.default not in info.products:
+        raise ModelError(f"{path}: default: {info.default!r} is none of its products ({', '.join(info.products)})")
+    return info
+
+
+def write(folder: Path, info: Info, tensors: Mapping[str, Mapping[str, np.ndarray | Tensor]]) -> None:
+    """Writes a model folder as a whole: product -> state_dict in ``tensors``.
+
+    Everything is written into a folder beside it, brought to disk and then swapped in. Where the system can exchange
+    two folders in one step (Linux, macOS) a complete model is there at every moment, elsewhere but for an instant.
+
+    Raises:
+        ModelError: the folder exists and is something else than a model; products and tensors do not belong together.
+    """
+    if set(tensors) != set(info.products):
+        raise ModelError(f"{folder}: products {sorted(info.products)} do not fit tensors for {sorted(tensors)}")
+    if info.default not in info.products:
+        raise ModelError(f"{folder}: default {info.default!r} is none of the products {sorted(info.products)}")
+    if folder.exists() and not is_model(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ModelError(f"{folder}: exists and is not a model folder: choose another place, nothing was written")
+    folder = folder.resolve()  # a link stays a link, to the new model
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.new")
+    if fresh.exists():
+        shutil.rmtree(fresh)  # what a killed write left behind
+    fresh.mkdir()
+    try:
+        _save({f"{p}/{key}": t for p, state in tensors.items() for key, t in state.items()}, fresh / TENSORS)
+        (fresh / CARD).write_text(card(info), encoding="utf-8")
+        (fresh / INFO).write_text(json.dumps(info.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+        for path in (*fresh.iterdir(), fresh):
+            _to_disk(path)
+        _put_in_place(fresh, folder)
+    finally:
+        shutil.rmtree(
+            fresh, ignore_errors=True
+        )  # after the swap the previous model, after a failure the unfinished one
+
+
+def _save(tensors: dict[str, Any], path: Path) -> None:
+    if any(hasattr(t, "detach") for t in tensors.values()):
+        import torch
+        from safetensors.torch import save_file as save_torch
+
+        # A copy of its own for each: safetensors refuses views, shared memory and channels_last strides.
+        own = {
+            key: torch.as_tensor(t).detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for key, t in tensors.items()
+        }
+        save_torch(own, path, metadata={"format": "pt"})
+    else:
+        import numpy as np
+        from safetensors.numpy import save_file as save_numpy
+
+        save_numpy({key: np.ascontiguousarray(t) for key, t in tensors.items()}, path, metadata={"format": "pt"})
+
+
+def _to_disk(path: Path) -> None:
+    if sys.platform == "win32" and path.is_dir():
+        return  # Windows cannot open a folder
+    handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    """``fresh`` becomes ``folder``; what stood there is left at ``fresh`` or gone."""
+    if not folder.exists():
+        fresh.rename(folder)
+    elif not _exchange(fresh, folder):
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    _to_disk(folder.parent)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swaps two folders in one step; False where the system or the file system cannot."""
+    names = (os.fsencode(a), os.fsencode(b))
+    swap = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            return libc.renamex_np(*names, ctypes.c_uint(swap)) == 0
+        here = -100  # AT_FDCWD
+        return libc.renameat2(here, names[0], here, names[1], ctypes.c_uint(swap)) == 0
+    except (OSError, AttributeError, TypeError):
+        return False
+
+
+def card(info: Info) -> str:
+    """The model card: what it is, how to use it, where it comes from."""
+    ways = [f"{p.source} -> {p.target} (`{key}`)" for key, p in info.products.items()]
+    numbers = [f"| {name} | {value:.4g} |" for name, value in info.metrics.items()]
+    multiple = info.products[info.default].multiple
+    lines = [
+        f"# {info.name}",
+        "",
+        f"An image-to-image model: {' and '.join(ways)}. Trained with i2i: {info.method} on {info.dataset}.",
+        "",
+        "## Use",
+        "",
+        "```",
+        "pip install 'i2i-toolkit[train]'",
+        "i2i translate picture.jpg --model path/to/this/folder",
+        "```",
+        "```python",
+        "import i2i",
+        "",
+        f'translate = i2i.load("path/to/this/folder", direction="{info.default}")',
+        'translate("picture.jpg").save("translated.png")',
+        "```",
+        "",
+        f"Pictures of any size: they are padded to a multiple of {multiple} and cropped back.",
+        f"It was trained at {info.size[1]} x {info.size[0]} pixels and works best near that size.",
+        info.inference.sentence(),
+        "",
+        "## Training",
+        "",
+        f"- Method: {info.method}",
+        f"- Data set: {info.dataset}",
+        f"- Picture size (height x width): {info.size[0]} x {info.size[1]}",
+        f"- Pictures seen: {info.images:,}",
+        f"- i2i {info.i2i}, model format {info.format}",
+        "",
+        *(["## Measured", "", "| metric | value |", "|---|---|", *numbers, ""] if numbers else []),
+        "## Licence",
+        "",
+        info.licence or f"Not stated. The licence of the data set ({info.dataset}) may bind what is trained on it.",
+        "",
+    ]
+    return "\n".join(lines)

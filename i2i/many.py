@@ -1,0 +1,201 @@
+"""Translates files and folders: all of them, each once, nothing overwritten, and a bad picture stops no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from i2i import kinds, sheets
+from i2i.data import pictures
+from i2i.errors import I2IError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from i2i.translator import Translator
+
+FORMATS = ("png", "jpg", "webp", "tiff")
+ROWS, THUMB = 8, 256  # of a before/after page: pictures on it, pixels of their longer side at most
+
+Job = tuple[Path, Path]  # from, to
+Progress = Callable[[int, int, Path], None]
+"""Called after each picture: how many are finished, how many there are, the one just finished."""
+
+
+@dataclass
+class Outcome:
+    """What became of the pictures. ``failed`` says why, in one line each that names the file."""
+
+    done: list[Job] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    sheets: list[Path] = field(default_factory=list)
+
+
+def translate_many(
+    translator: Translator,
+    paths: Iterable[str | Path],
+    out: str | Path,
+    *,
+    format: str | None = None,
+    resize: int | None = None,
+    sheet: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Translates every picture in ``paths``: files, folders with all below them, patterns such as ``new/*.jpg``.
+
+    Results are ``out/<stem>.<format>`` (png when None). The tree below a folder is kept; several folders keep their
+    own names in ``out`` too; names that would still collide get a number (``x-2.png``). For one single file ``out`` may
+    be a file name.
+    ``sheet`` adds pages with each picture beside its translation: ``before-after-001.png``.
+
+    Raises:
+        UsageError: before anything is done: no pictures, an unknown format, a result that exists or is an input.
+    """
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"unknown format {format!r}{did_you_mean(format, FORMATS)} (one of {', '.join(FORMATS)})")
+    outcome, out = Outcome(), Path(out)
+    found, outcome.failed = collect([Path(p) for p in paths], out)
+    if not found:
+        raise UsageError("nothing to translate: " + ("; ".join(outcome.failed) or "no files or folders were given"))
+    jobs, pages = plan(found, out, format, sheet)
+    refuse_losses(jobs, pages, overwrite)
+
+    rows: list[list[np.ndarray]] = []
+    for number, (job, after) in enumerate(translated(translator, jobs, resize), start=1):
+        source, target = job
+        try:
+            if isinstance(after, I2IError):
+                raise after
+            kinds.save(after, target)
+            outcome.done.append(job)
+            if sheet:
+                with pictures.opened(source) as before:
+                    rows.append([thumb(before), thumb(after)])
+        except (I2IError, OSError) as e:
+            why = str(e) if isinstance(e, I2IError) else e.strerror or str(e)
+            outcome.failed.append(why if str(source) in why else f"{source}: {why}")
+        if rows and (len(rows) == ROWS or number == len(jobs)):
+            page = pages[len(outcome.sheets)]
+            sheets.save(before_after(rows, translator), page)
+            outcome.sheets.append(page)
+            rows = []
+        if progress:
+            progress(number, len(jobs), source)
+    return outcome
+
+
+def translated(
+    translator: Translator, jobs: list[Job], resize: int | None
+) -> Iterator[tuple[Job, Image.Image | I2IError]]:
+    """Each job with its translation, or with the error that stopped it; in groups that the engine can stack."""
+    size = translator.engine.batch
+    for start in range(0, len(jobs), size):
+        group = jobs[start : start + size]
+        results = attempt(translator, [source for source, _ in group], resize)
+        if isinstance(results, I2IError):  # one is unreadable, or they are too large together: each by itself
+            results = [attempt(translator, source, resize) for source, _ in group] if len(group) > 1 else [results]
+        yield from zip(group, results, strict=True)
+
+
+def attempt(translator: Translator, picture: Any, resize: int | None) -> Any:
+    try:
+        return translator(picture, resize=resize)
+    except I2IError as e:
+        return e
+
+
+def collect(paths: list[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """The pictures in ``paths``, each once, with its place below ``out`` (with its suffix); and what is not there."""
+    found: dict[Path, tuple[Path, Path]] = {}
+    failed = []
+    several = sum(path.is_dir() for path in paths) > 1
+    for path in paths:
+        if path.is_dir():
+            prefix = Path(path.resolve().name) if several else Path()
+            members = [(file, prefix / file.relative_to(path)) for file in pictures_below(path, out)]
+            if not members:
+                failed.append(f"{path}: no pictures in this folder (looked for {', '.join(sorted(pictures.SUFFIXES))})")
+        elif path.is_file():
+            members = [(path, Path(path.name))]
+        else:
+            members = [(file, Path(file.name)) for file in sorted(matches(path)) if file.is_file()]
+            if not members:
+                failed.append(f"{path}: no such file or folder")
+        for file, place in members:
+            found.setdefault(file.resolve(), (file, place))
+    return list(found.values()), failed
+
+
+def pictures_below(folder: Path, out: Path) -> list[Path]:
+    """All pictures in a folder and its folders, but hidden ones and earlier results in ``out``."""
+    inside = out.resolve() if folder.resolve() in out.resolve().parents else None
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in pictures.SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and not (inside and inside in file.resolve().parents)
+        and file.is_file()
+    )
+
+
+def matches(pattern: Path) -> Iterable[Path]:
+    """The files of a pattern that the shell left as it is (Windows shells do)."""
+    if not any(mark in str(pattern) for mark in "*?["):
+        return []
+    return Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+
+
+def plan(found: list[tuple[Path, Path]], out: Path, format: str | None, sheet: bool) -> tuple[list[Job], list[Path]]:
+    """Where each result goes, no two to one place; and the pages of the before/after sheet."""
+    if out.suffix.lower() in kinds.FORMATS and not out.is_dir():
+        if len(found) > 1:
+            raise UsageError(f"{out}: {len(found)} pictures do not fit into one file: give a folder")
+        return [(found[0][0], out)], [out.with_name(f"{out.stem}-before-after.png")] if sheet else []
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file, not a folder")
+    pages = [out / f"before-after-{i + 1:03}.png" for i in range(-(-len(found) // ROWS) if sheet else 0)]
+    taken = {str(page).casefold() for page in pages}  # some file systems do not tell A from a
+    jobs = []
+    for source, place in found:
+        target = first = out / place.with_suffix(f".{format or 'png'}")
+        number = 1
+        while str(target).casefold() in taken:
+            number += 1
+            target = first.with_stem(f"{first.stem}-{number}")
+        taken.add(str(target).casefold())
+        jobs.append((source, target))
+    return jobs, pages
+
+
+def refuse_losses(jobs: list[Job], pages: list[Path], overwrite: bool) -> None:
+    """
+    Raises:
+        UsageError: a result would overwrite an input, or, unless ``overwrite``, anything else.
+    """
+    inputs = {(s.st_dev, s.st_ino) for s in (source.stat() for source, _ in jobs)}
+    there = [path for path in (*(target for _, target in jobs), *pages) if path.exists()]
+    for path in there:
+        if (path.stat().st_dev, path.stat().st_ino) in inputs:
+            raise UsageError(
+                f"{path}: is one of the pictures to translate, it would be overwritten: choose another --out"
+            )
+    if there and not overwrite:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise UsageError(f"{there[0]}: exists already{more}: choose another --out, or say --overwrite")
+
+
+def thumb(image: Image.Image) -> np.ndarray:
+    """A small RGB copy, alpha on white."""
+    small = image.copy()
+    small.thumbnail((THUMB, THUMB))
+    return pictures.to_array(small, 3)
+
+
+def before_after(rows: list[list[np.ndarray]], translator: Translator) -> Image.Image:
+    info, product = translator.info, translator.product
+    return sheets.sheet(rows, [product.source, product.target], f"{info.name} · {info.method} on {info.dataset}")

@@ -1,0 +1,150 @@
+"""Finds trained models by path, by name or by data set, and lists them: those in runs and those that were kept."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from i2i import folder, paths
+from i2i.errors import ModelError
+from i2i.folder import INFO, TENSORS, Info
+
+BEST, LATEST = "best", "model"  # the two models of a run: by its measure, and the last one saved
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of ``i2i models list``. ``info`` is None for a damaged model; ``problem`` then says why."""
+
+    name: str
+    folder: Path
+    info: Info | None
+    saved: float  # unix seconds
+    problem: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """The line in words, see ``HEADERS``."""
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.saved))
+        if self.info is None:
+            return (self.name, "damaged", "", "", "", "", when, str(self.folder))
+        info = self.info
+        facts = (info.method, info.dataset, directions(info), f"{info.size[0]} x {info.size[1]}", f"{info.images:,}")
+        return (self.name, *facts, when, str(self.folder))
+
+
+HEADERS = ("name", "method", "data set", "directions", "size", "images", "saved", "folder")
+
+
+def find(what: str | Path) -> Path:
+    """The model folder that is meant by ``--model``: the first of
+
+    1. a path: a model folder, a file in it, or a run (its best model if it has one, else its latest);
+    2. a run or a kept model of that name;
+    3. the newest model that was trained on the data set of that name.
+
+    Raises:
+        ModelError: none of these; with the near names and the places that were looked at.
+    """
+    path = Path(what).expanduser()
+    if path.name in (INFO, TENSORS) and path.is_file():
+        path = path.parent
+    if model := inside(path):
+        return model
+    name = str(what)
+    for place in places():
+        if Path(name).name == name and (model := inside(place / name)):
+            return model
+    rows = listing()
+    trained = [row for row in rows if row.info and row.info.dataset == name]
+    if trained:
+        return max(trained, key=lambda row: row.saved).folder
+    raise ModelError(_not_found(what, path, rows))
+
+
+def places() -> tuple[Path, Path]:
+    return paths.runs(), paths.models()
+
+
+def inside(path: Path) -> Path | None:
+    """The model folder that ``path`` is or, for a run, holds: the best, else the latest."""
+    return next((p for p in (path, path / BEST, path / LATEST) if folder.is_model(p)), None)
+
+
+def listing() -> list[Row]:
+    """All models in the runs and in the folder of kept models, newest first; damaged ones too."""
+    return sorted(_rows(), key=lambda row: -row.saved)
+
+
+def _rows() -> Iterator[Row]:
+    for place in places():
+        for entry in sorted(place.iterdir()) if place.is_dir() else ():
+            model = None if entry.name.startswith(".") else inside(entry)
+            if model is None:
+                continue
+            saved = (model / INFO).stat().st_mtime
+            try:
+                yield Row(entry.name, model, folder.read_info(model), saved)
+            except ModelError as e:
+                yield Row(entry.name, model, None, saved, str(e))
+
+
+def show(what: str | Path) -> list[tuple[str, str]]:
+    """All that is known about one model, as lines of a key and a value.
+
+    Raises:
+        ModelError: not found, or damaged.
+    """
+    model = find(what)
+    info = folder.read_info(model)
+    tensors = model / TENSORS
+    size = f"{tensors.stat().st_size / 2**20:.1f} MiB" if tensors.is_file() else "missing"
+    lines = [
+        ("name", info.name),
+        ("folder", str(model)),
+        ("which", {BEST: "the best of its run", LATEST: "the latest of its run"}.get(model.name, "")),
+        ("method", info.method),
+        ("data set", info.dataset),
+        ("size", f"{info.size[0]} x {info.size[1]} (height x width) in training; any size when used"),
+        ("images seen", f"{info.images:,}"),
+        *((key, f"{p.source} -> {p.target}") for key, p in info.products.items()),
+        ("default", info.default if len(info.products) > 1 else ""),
+        ("network", _network(info)),
+        ("padding", f"to multiples of {info.products[info.default].multiple}"),
+        ("inference", info.inference.sentence()),
+        *((name, f"{value:.4g}") for name, value in info.metrics.items()),
+        ("weights", size),
+        ("licence", info.licence or "not stated"),
+        ("written by", f"i2i {info.i2i}"),
+    ]
+    return [(key, value) for key, value in lines if value]
+
+
+def directions(info: Info) -> str:
+    """``horse <-> zebra``, or ``label -> photo``."""
+    ways = list(info.products.values())
+    if len(ways) == 2 and (ways[0].source, ways[0].target) == (ways[1].target, ways[1].source):
+        return f"{ways[0].source} <-> {ways[0].target}"
+    return ", ".join(f"{p.source} -> {p.target}" for p in ways)
+
+
+def _network(info: Info) -> str:
+    config = dict(info.products[info.default].generator)
+    return ", ".join([str(config.pop("net", "?")), *(f"{key} {value}" for key, value in config.items())])
+
+
+def _not_found(what: str | Path, path: Path, rows: list[Row]) -> str:
+    if (path / "log.jsonl").is_file():
+        return f"{path}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {path}"
+    if isinstance(what, Path) or len(path.parts) > 1:
+        if not path.exists():
+            return f"{path}: no such model folder or run"
+        return f"{path}: neither a model ({INFO} in it) nor a run ({BEST}/ or {LATEST}/ in it)"
+    names = sorted({row.name for row in rows} | {row.info.dataset for row in rows if row.info})
+    near = difflib.get_close_matches(str(what), names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    found = f"found: {', '.join(names)}" if names else "found none"
+    looked = f"looked in {' and '.join(str(place) for place in places())}"
+    return f"no model {str(what)!r}: {hint}({found}; {looked}); to train one: i2i train METHOD --dataset DATASET"

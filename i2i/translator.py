@@ -1,0 +1,153 @@
+"""``load`` a trained model and call it: any picture in, the same kind of picture out. Needs no torch to be imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from i2i import models
+from i2i.errors import MissingExtra, ModelError, UsageError
+from i2i.folder import Info, read_info
+from i2i.kinds import give, scaled, take
+from i2i.many import Outcome, translate_many
+
+__all__ = ["Engine", "Outcome", "Translator", "load", "open_engine", "translate_many"]
+
+LEAST = 8  # pixels: less than that has no room for the reflected borders inside the networks
+BATCH_PIXELS = 2**22  # pictures that are run together have no more pixels than this
+
+
+class Engine(Protocol):
+    """What runs a network. ``batch``: how many pictures are worth running at once."""
+
+    batch: int
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """float32 [N, C, H, W] in [-1, 1] -> float32 [N, C', H * scale, W * scale]."""
+
+
+def open_engine(folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None) -> Engine:
+    """The engine for one product of a model folder.
+
+    Raises:
+        MissingExtra: torch is not installed.
+        ModelError: the weights are missing, damaged, or do not fit.
+    """
+    try:
+        from i2i.run_torch import TorchEngine
+    except ModuleNotFoundError as e:
+        if e.name not in ("torch", "safetensors"):
+            raise
+        raise MissingExtra(e.name, "train") from e
+    return TorchEngine(folder, info, product, device, seed)
+
+
+def load(what: str | Path, direction: str | None = None, device: str = "auto", seed: int | None = None) -> Translator:
+    """A trained model, ready to be called.
+
+    Args:
+        what: a model folder, a run, the name of either, or the data set that a model was trained on.
+        direction: "a2b" or "b2a"; None is the model's own default.
+        device: "auto" (cuda, then mps, then cpu), or one of them.
+        seed: of the noise, for a model that has some; None is the model's own.
+
+    Raises:
+        ModelError: not found, damaged, or it does not translate in that direction.
+    """
+    folder = models.find(what)
+    info = read_info(folder)
+    product = info.default if direction is None else direction
+    if product not in info.products:
+        ways = " and ".join(f"{p.source} -> {p.target} ({key})" for key, p in info.products.items())
+        only = " only" if len(info.products) == 1 else ""
+        raise ModelError(f"{folder}: this model translates {ways}{only}, not {product!r}")
+    return Translator(open_engine(folder, info, product, device, seed), info, product)
+
+
+class Translator:
+    """Translates pictures of any size and kind; the answer is of the same kind.
+
+    - PIL image, or the path of a picture -> PIL image: gray or RGB, as the model writes; alpha is put back untouched.
+    - NumPy uint8 [H, W] or [H, W, C] -> uint8; floats in [0, 1] -> floats. C: 1, 2 (gray, alpha), 3, 4.
+    - A list or tuple of these -> a list.
+
+    A picture is padded by reflection, equally on all sides, to what the network needs, and cropped back; one that fits
+    goes in as it is. Its size is its own, not that of the training pictures, unless ``resize`` asks for another.
+    """
+
+    def __init__(self, engine: Engine, info: Info, product: str):
+        self.engine, self.info, self.direction = engine, info, product
+        self.product = info.products[product]
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """What the model can do, e.g. ``{"a2b": "label -> photo"}``."""
+        return {key: f"{p.source} -> {p.target}" for key, p in self.info.products.items()}
+
+    def __repr__(self) -> str:
+        return f"Translator({self.info.name!r}, {self.direction}: {self.directions[self.direction]})"
+
+    def __call__(self, picture: Any, *, resize: int | None = None) -> Any:
+        """Translates one picture, or a list of them.
+
+        Args:
+            picture: see the class.
+            resize: work with this many pixels on the short side, then return to the picture's own size.
+
+        Raises:
+            DataError: a file cannot be read, or an array is not a picture.
+            UsageError: something that is no picture at all.
+        """
+        if isinstance(picture, list | tuple):
+            return self._all(list(picture), resize)
+        return self._all([picture], resize)[0]
+
+    def _all(self, given: list[Any], resize: int | None) -> list[Any]:
+        if resize is not None and resize < 1:
+            raise UsageError(f"resize={resize}: give the pixels of the short side, 1 or more")
+        inside = [take(picture, self.product.channels[0]) for picture in given]
+        values = [p.values if resize is None else scaled(p.values, short_side(p.values.shape, resize)) for p in inside]
+        outside = self._run(values)
+        for i, (picture, y) in enumerate(zip(inside, outside, strict=True)):
+            height, width = (side * self.product.scale for side in picture.values.shape[:2])
+            outside[i] = give(picture, y if resize is None else scaled(y, (height, width)))
+        return outside
+
+    def _run(self, values: list[np.ndarray]) -> list[Any]:
+        """Pictures [H, W, C] in [-1, 1] -> the same, translated; those of one padded size run together."""
+        margins = [margin(v.shape[:2], self.product.multiple) for v in values]
+        padded = [np.pad(v, (*m, (0, 0)), mode="reflect") for v, m in zip(values, margins, strict=True)]
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for i, v in enumerate(padded):
+            shapes.setdefault(v.shape, []).append(i)
+        results: list[Any] = [None] * len(values)
+        for (height, width, _), members in shapes.items():
+            count = max(1, min(self.engine.batch, BATCH_PIXELS // (height * width)))
+            for start in range(0, len(members), count):
+                some = members[start : start + count]
+                x = np.ascontiguousarray(np.stack([padded[i] for i in some]).transpose(0, 3, 1, 2), dtype=np.float32)
+                for i, y in zip(some, self._finite(self.engine.run(x)), strict=True):
+                    top, left = (m[0] * self.product.scale for m in margins[i])
+                    height_out, width_out = (side * self.product.scale for side in values[i].shape[:2])
+                    results[i] = y.transpose(1, 2, 0)[top : top + height_out, left : left + width_out]
+        return results
+
+    def _finite(self, y: np.ndarray) -> np.ndarray:
+        if not np.isfinite(y).all():
+            raise ModelError(f"{self.info.name}: the network's answer is not finite: its weights are damaged")
+        return y
+
+
+def margin(size: tuple[int, ...], multiple: int) -> list[tuple[int, int]]:
+    """What to add before and after each side: equally, the odd pixel after; nothing where the side fits already."""
+    added = [-(-max(side, LEAST) // multiple) * multiple - side for side in size]
+    return [(a // 2, a - a // 2) for a in added]
+
+
+def short_side(size: tuple[int, ...], pixels: int) -> tuple[int, int]:
+    """``size`` (height, width, ...) in proportion, so that the shorter side has so many pixels."""
+    height, width = size[:2]
+    factor = pixels / min(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))
