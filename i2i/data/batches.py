@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from i2i.data.samplers import BatchSampler, Place, mix
 from i2i.data.sides import Decoder, Side
@@ -194,20 +195,20 @@ def _started(batches: DataLoader[Any]) -> Iterator[Any]:
 
 
 def _floats(batches: Iterator[Any], reads: type[Pair] | type[Unpaired], device: torch.device) -> Iterator[Any]:
-    while True:
-        try:
-            both = next(batches)
-        except StopIteration:
-            return
-        except RuntimeError as e:
-            if "DataLoader worker" not in str(e):
-                raise
-            raise DataError(
-                "a process that reads pictures was killed, most likely for lack of memory: use fewer (data.workers)"
-            ) from e
-        if isinstance(both, DataError):
-            raise both
-        yield reads(*(as_float(side.to(device)) for side in both))
+    try:
+        for both in batches:
+            if isinstance(both, DataError):
+                raise both
+            yield reads(*(as_float(side.to(device)) for side in both))
+    except RuntimeError as e:
+        if "DataLoader worker" not in str(e):
+            raise
+        raise DataError(
+            "a process that reads pictures was killed, most likely for lack of memory: use fewer (data.workers)"
+        ) from e
+    finally:
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            batches._shutdown_workers()  # now, not when the last traceback that holds the iterator is forgotten
 
 
 def as_float(batch: Tensor) -> Tensor:
