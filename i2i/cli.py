@@ -1,0 +1,291 @@
+"""The command line. The verbs mirror the folders; each command is a thin call of what Python users call too.
+
+Nothing heavy is imported at module level: ``i2i --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from i2i import __version__
+from i2i.errors import I2IError, UsageError
+
+app = typer.Typer(
+    name="i2i", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Image-to-image translation: train, translate, look at the result.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+datasets_app = typer.Typer(no_args_is_help=True, help="Data sets: list, show, download, check.")
+recipes_app = typer.Typer(no_args_is_help=True, help="Recipes: list, show, copy, check.")
+models_app = typer.Typer(no_args_is_help=True, help="Trained models: list, show.")
+app.add_typer(datasets_app, name="datasets")
+app.add_typer(recipes_app, name="recipes")
+app.add_typer(models_app, name="models")
+
+Mirror = Annotated[str | None, typer.Option(help="Folder or address asked before the published ones: <card>/<file>.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"i2i {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[METHOD|RECIPE] [KEY=VALUE]...", help="A method or a recipe, then overrides."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="A data set's name or a folder of pictures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/<method>-<dataset> if not given.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run, exactly where it stopped.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
+    mirror: Mirror = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a method on a data set, e.g. i2i train pix2pix --dataset facades data.size=128 train.images=2000."""
+    from i2i import training
+
+    words = words or []
+    overrides = [w for w in words if "=" in w]
+    names = [w for w in words if "=" not in w]
+    if resume is not None:
+        if names or dataset or out or seed is not None:
+            raise UsageError("--resume goes on with a run as it is: only train.* and watch.* overrides go with it")
+        training.resume(resume, *overrides, mirror=mirror, quiet=quiet)
+        return
+    if len(names) != 1:
+        say = f"not {' and '.join(names)}" if names else "like i2i train cyclegan --dataset apple2orange"
+        raise UsageError(f"train takes one method or recipe, {say} (i2i recipes list shows all)")
+    training.train(names[0], *overrides, dataset=dataset, out=out, seed=seed, mirror=mirror, quiet=quiet)
+
+
+@app.command()
+def translate(
+    pictures: Annotated[list[str], typer.Argument(help="Pictures and folders of pictures: all of them are translated.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or the name of one.")],
+    direction: Annotated[str | None, typer.Option(help="a2b or b2a, if the model has both.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where results go.")] = Path("out"),
+    format: Annotated[str | None, typer.Option(help="png (default), jpg, webp or tiff.")] = None,
+    resize: Annotated[int | None, typer.Option(help="Work with so many pixels on the short side.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    seed: Annotated[int | None, typer.Option(help="Of the noise, for models that have some.")] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Also write before/after pages.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier call.")] = False,
+) -> None:
+    """Translate pictures with a trained model, e.g. i2i translate img.jpg --model runs/mine."""
+    from i2i.translator import load, translate_many
+
+    translator = load(model, direction=direction, device=device, seed=seed)
+    with _progress("translating") as bar:
+        result = translate_many(
+            translator, pictures, out, format=format, resize=resize, sheet=sheet, overwrite=overwrite,
+            progress=lambda done, total, path: bar("translating", done, total),
+        )  # fmt: skip
+    for line in result.failed:
+        typer.echo(f"failed: {line}", err=True)
+    place = result.done[0][1] if len(result.done) == 1 else out
+    typer.echo(f"translated {len(result.done)} of {len(result.done) + len(result.failed)}: {place}")
+    for page in result.sheets:
+        typer.echo(f"before and after: {page}")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write one self-contained HTML page about a run: curves, sheets, recipe."""
+    from i2i import report as page
+
+    typer.echo(page.write(run))
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, what is missing, where things lie."""
+    from i2i.doctor import checks
+
+    found = checks()
+    _table(found, ("part", "state", "detail"))
+    if any(state == "error" for _, state, _ in found):
+        raise typer.Exit(1)
+
+
+@datasets_app.command("list")
+def datasets_list() -> None:
+    """All data sets that i2i knows."""
+    from i2i import card
+
+    rows = []
+    for name in card.names():
+        found = card.load(name)
+        here = "ready" if card.is_ready(found) else "withheld" if found.withheld else "made" if found.generate else ""
+        rows.append((name, found.kind, " / ".join(found.domains), card.count_text(found.splits), here))
+    _table(rows, ("name", "kind", "domains", "pictures", "here"))
+
+
+@datasets_app.command("show")
+def datasets_show(name: str) -> None:
+    """Everything about one data set: content, licence, how to cite it."""
+    from i2i import card
+
+    _table(card.describe(card.load(name)))
+
+
+@datasets_app.command("download")
+def datasets_download(
+    name: str,
+    mirror: Mirror = None,
+    from_file: Annotated[list[Path] | None, typer.Option(help="An archive that you already have.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a copy that differs from the published set.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Prepare it again although it is ready.")] = False,
+) -> None:
+    """Download, verify and unpack a data set."""
+    from i2i import card, fetch
+
+    with _progress(name) as bar:
+        ready = fetch.download(
+            card.load(name), mirror=mirror, strict=strict, from_file=from_file or None, force=force, progress=bar
+        )
+    for note in ready.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"{name} is ready: {ready.folder}")
+
+
+@datasets_app.command("check")
+def datasets_check(what: Annotated[str, typer.Argument(metavar="PATH_OR_NAME")]) -> None:
+    """Look at every file: layout, counts, sizes, corrupt or flat pictures, broken pairs, duplicates."""
+    from i2i import card
+    from i2i.data import check
+
+    _, folder = card.resolve(what)
+    with _progress("checking") as bar:
+        found = check.check(folder, progress=lambda done, total: bar("checking", done, total))
+    _table(found.rows())
+    for problem in found.problems:
+        typer.echo(f"problem: {problem}")
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@recipes_app.command("list")
+def recipes_list() -> None:
+    """All packaged recipes."""
+    from i2i import recipe
+
+    _table([(name, recipe.head(recipe.find(name))) for name in recipe.names()], ("name", "about"))
+
+
+@recipes_app.command("show")
+def recipes_show(name: str) -> None:
+    """Print a recipe."""
+    from i2i import recipe
+
+    typer.echo(recipe.find(name).read_text(encoding="utf-8"), nl=False)
+
+
+@recipes_app.command("copy")
+def recipes_copy(
+    name: str, to: Annotated[Path | None, typer.Argument(help="The new file; ./NAME.yaml if not given.")] = None
+) -> None:
+    """Copy a recipe to a file of your own to change it."""
+    from i2i import recipe
+
+    source, target = recipe.find(name), to or Path(f"{name}.yaml")
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(source.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise UsageError(f"{target}: exists; nothing was written") from None
+    except OSError as e:
+        raise UsageError(f"{target}: cannot be written ({e.strerror})") from e
+    typer.echo(f"{target}: change it, then: i2i train {target}")
+
+
+@recipes_app.command("check")
+def recipes_check(file: str) -> None:
+    """Validate a recipe without training."""
+    from i2i import recipe
+
+    path = recipe.find(file)
+    found = recipe.load(path)
+    typer.echo(f"{path}: fine ({found.method.name} on {found.data.dataset}, {found.train.images:,} images)")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """Trained models in ./runs and in the model folder."""
+    from i2i import models
+
+    rows = models.listing()
+    if not rows:
+        typer.echo(f"no models yet (looked in {' and '.join(map(str, models.places()))}): i2i train METHOD --dataset NAME")
+        return
+    _table([row.cells() for row in rows], models.HEADERS)
+    for row in rows:
+        if row.problem:
+            typer.echo(f"damaged: {row.problem}", err=True)
+
+
+@models_app.command("show")
+def models_show(name: str) -> None:
+    """Everything about one model."""
+    from i2i import models
+
+    _table(models.show(name))
+
+
+def _table(rows: Iterable[Sequence[str]], headers: Sequence[str] = ()) -> None:
+    """Columns of text, as wide as they must be; the last one may run on."""
+    lines = [tuple(map(str, row)) for row in ([headers] if headers else [])] + [tuple(map(str, row)) for row in rows]
+    widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(lines[0]) if lines else 0)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
+        typer.echo("  ".join([*cells, line[-1]]).rstrip())
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[str, int, int | None], Any]]:
+    """A bar while something takes long, only in a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage, done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(title, total=None)
+        yield lambda stage, done, total: bars.update(task, description=stage, completed=done, total=total)
+
+
+def main() -> None:
+    """The command ``i2i``: a user's mistake is one line (or one for each mistake) and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
+    try:
+        app()
+    except I2IError as e:
+        typer.echo(f"error: {e}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)

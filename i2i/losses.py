@@ -1,0 +1,52 @@
+"""Adversarial and reconstruction losses: pure functions on tensors, one citation each, every one a mean (a scalar).
+
+An adversarial game is three functions of the discriminator's raw outputs (logits, any shape): how D is charged for real
+and for fake pictures, and how G is charged for not fooling it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+GanName = Literal["vanilla", "lsgan", "hinge"]
+
+
+class Game(NamedTuple):
+    """What the two players minimize, each a function of logits of any shape."""
+
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    fool: Callable[[Tensor], Tensor]
+
+
+def _target(value: float) -> Callable[[Tensor], Tensor]:
+    return lambda logits: (logits.float() - value).square().mean()
+
+
+# Logits come in bfloat16 or float16 under autocast: every loss is taken in float32.
+
+GAMES: dict[GanName, Game] = {
+    # Goodfellow et al. 2014, arXiv:1406.2661: binary cross-entropy; G in its non-saturating form (section 3).
+    "vanilla": Game(
+        real=lambda logits: F.softplus(-logits.float()).mean(),
+        fake=lambda logits: F.softplus(logits.float()).mean(),
+        fool=lambda logits: F.softplus(-logits.float()).mean(),
+    ),
+    # Mao et al. 2017, arXiv:1611.04076, eq. 9: least squares to the targets a = 0, b = c = 1 (without the factor 1/2).
+    "lsgan": Game(real=_target(1.0), fake=_target(0.0), fool=_target(1.0)),
+    # Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, eq. 16 and 17.
+    "hinge": Game(
+        real=lambda logits: F.relu(1 - logits.float()).mean(),
+        fake=lambda logits: F.relu(1 + logits.float()).mean(),
+        fool=lambda logits: -logits.float().mean(),
+    ),
+}
+
+
+def l1(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of two tensors of one shape (Isola et al. 2017, eq. 3)."""
+    return F.l1_loss(output.float(), target.float())

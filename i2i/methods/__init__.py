@@ -1,0 +1,12 @@
+"""The table of contents: one file per paper, one line per method."""
+
+from __future__ import annotations
+
+from i2i.methods.base import Method
+from i2i.methods.cyclegan import CycleGAN
+from i2i.methods.pix2pix import Pix2Pix
+
+METHODS: dict[str, type[Method]] = {
+    "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
+}

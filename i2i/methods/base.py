@@ -1,0 +1,89 @@
+"""What a method is: its networks, who plays, what it produces, and one training step as a generator of moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from i2i.errors import RecipeError
+from i2i.folder import Inference
+from i2i.nets import Discriminator, Generator, Init, UNetConfig, build, initialise
+from i2i.strict import Strict
+
+Update = tuple[str, dict[str, Tensor]]
+"""The player to move, and its loss terms: already weighted, their sum is what the player minimizes."""
+
+Nets = Mapping[str, Callable[[Tensor], Tensor]]
+"""Products by name, as a user of the trained model would run them."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the data say: channels of the domains a and b (1 or 3) and the size (height, width) of training pictures."""
+
+    a: int = 3
+    b: int = 3
+    size: tuple[int, int] = (256, 256)
+
+
+class Method(nn.Module):
+    """Base of all methods.
+
+    A subclass sets ``self.players`` (name -> networks with one optimizer), ``self.products`` (``"a2b"``, ``"b2a"`` ->
+    generator: averaged, sampled, saved, exported) and ``self.inference`` (how products behave when used), and yields
+    its moves from ``step``. The order of the yields is the order of the updates.
+    """
+
+    reads: ClassVar[type]
+    """The batch type it wants, see i2i.data.batches; pictures are float32 [N, C, H, W] in [-1, 1]."""
+    reconstruction: ClassVar[str]
+    """The loss term ``player/term`` that falls when one batch is learned by heart."""
+
+    class Config(Strict):
+        name: str
+
+    players: dict[str, list[nn.Module]]
+    products: dict[str, nn.Module]
+    inference: Inference
+
+    def step(self, batch: Any, it: int) -> Iterator[Update]:
+        """The moves of one training step on a batch. ``it`` counts the steps before this one."""
+        raise NotImplementedError(f"{type(self).__name__}.step")
+
+    def panels(self, nets: Nets, batch: Any) -> dict[str, Tensor]:
+        """The columns of a sample sheet: caption -> pictures [N, C, H, W] in [-1, 1]; ``nets`` are the products.
+
+        ``{a}`` and ``{b}`` in a caption stand for the names of the domains.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.panels")
+
+
+def new_generator(config: Generator, inputs: int, outputs: int, size: tuple[int, int], init: Init) -> nn.Module:
+    """A generator with fresh weights for pictures of ``size``.
+
+    A U-Net has at most ``config.depth`` levels and no more than the size can be halved: 8 at 256 pixels, 7 at 128 (the
+    published unet_256 and unet_128).
+
+    Raises:
+        RecipeError: the size can be halved fewer than five times.
+    """
+    update: dict[str, Any] = {"inputs": inputs, "outputs": outputs}
+    if isinstance(config, UNetConfig):
+        halvings = min((side & -side).bit_length() - 1 for side in size)
+        if halvings < min(5, config.depth):
+            near = "x".join(str(max(1, round(side / 32)) * 32) for side in size)
+            raise RecipeError(f"data.size: a U-Net halves {size[0]}x{size[1]} only {halvings} times: take {near} instead")
+        update["depth"] = min(config.depth, halvings)
+    net = build(config.model_copy(update=update))
+    initialise(net, init)
+    return net
+
+
+def new_discriminator(config: Discriminator, inputs: int, init: Init) -> nn.Module:
+    """A discriminator with fresh weights."""
+    net = build(config.model_copy(update={"inputs": inputs}))
+    initialise(net, init)
+    return net

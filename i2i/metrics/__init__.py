@@ -1,0 +1,1 @@
+"""Measures of results. A metric's name states its convention."""

@@ -1,0 +1,233 @@
+"""A recipe says how to learn: method, data, training, what to watch. One YAML file is the whole truth.
+
+Overrides ``key.path=value`` are merged before validation, so they obey the same rules as the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, model_validator
+
+from i2i import paths
+from i2i.errors import MissingExtra, RecipeError, did_you_mean
+from i2i.strict import Key, Source, Strict, dotted, read_yaml, validate
+
+
+def _height_width(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value, value
+    if isinstance(value, str):
+        sides = value.lower().split("x")
+        if len(sides) == 2 and all(s.strip().isdigit() for s in sides):
+            return int(sides[0]), int(sides[1])
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return tuple(value)
+    raise ValueError(f"expected pixels like 256, 256x512 (height x width) or [256, 512], not {value!r}")
+
+
+def _per_domain(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else value
+
+
+Side = Annotated[int, Field(ge=8)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_height_width)]
+Channels = Annotated[tuple[Literal[1, 3], Literal[1, 3]], BeforeValidator(_per_domain)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Data(Strict):
+    """What is read, and how pictures become samples."""
+
+    dataset: str  # a card's name or a folder
+    split: str = "train"
+    eval_split: str = ""  # empty: val if there is one, else test
+    direction: Literal["a2b", "b2a"] = "a2b"  # b2a: the method's input is the data set's second domain
+    size: Size = (256, 256)  # height and width of the training crops, pixels
+    jitter: float = Field(1.0, ge=1)  # pictures are resized to size * jitter, then cropped at random to size
+    flip: bool = True
+    channels: Channels = (3, 3)  # of domain a and b: 3 color, 1 gray
+    batch: Positive = 1  # per process
+    workers: Count = 2
+    cache_gb: float = Field(4.0, ge=0)  # disk for decoded pictures, so that none is decoded twice
+
+
+class Optimizer(Strict):
+    name: Literal["adam", "rmsprop", "sgd"] = "adam"
+    lr: float = Field(2e-4, gt=0)
+    betas: tuple[Share, Share] = (0.5, 0.999)  # of adam; the first is the momentum of sgd
+
+
+class Train(Strict):
+    """How long and by which rule. Progress counts images (samples seen by all processes together)."""
+
+    images: Positive
+    seed: Count = 0
+    optimizer: Optimizer = Optimizer()
+    decay_from: Share = 1.0  # the share of images after which the learning rate falls linearly to zero
+    clip_norm: float = Field(0.0, ge=0)  # 0: gradients are not clipped
+    ema_halflife_images: Count = 0  # 0: products are the last weights, not an average
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = False
+    compile: bool = False
+    deterministic: bool = False  # refuse operations without a deterministic implementation
+
+
+class Watch(Strict):
+    """What is shown and kept, each every so many images; 0 switches it off."""
+
+    log_images: Count = 100
+    sheet_images: Count = 2000
+    eval_images: Count = 2000
+    save_images: Count = 2000
+    sheet_rows: Positive = 4
+    eval_count: Positive = 100  # held-out pictures that are measured
+    keep: Positive = 2  # checkpoints; the best model is kept besides
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+
+
+class Recipe(Strict):
+    about: str = ""
+    method: Any  # the Config of METHODS[method.name]
+    data: Data
+    train: Train
+    watch: Watch = Watch()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Recipe:
+        if self.train.images < self.data.batch:
+            raise ValueError(f"train.images ({self.train.images}) is less than one batch ({self.data.batch})")
+        return self
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values, every key spelt out."""
+        return self.model_dump(mode="json", serialize_as_any=True)
+
+    def write(self, path: Path) -> None:
+        """The resolved recipe as YAML that ``load`` reads back to an equal one."""
+        text = yaml.safe_dump(self.dump(), sort_keys=False, allow_unicode=True, width=120)
+        path.write_text(f"# The resolved recipe of this run: every key with the value that was used.\n{text}", "utf-8")
+
+
+def names() -> list[str]:
+    """The packaged recipes: ``<method>-<dataset>``."""
+    return sorted(p.stem for p in paths.data("recipes").glob("*.yaml"))
+
+
+def find(what: str) -> Path:
+    """A recipe file by its path or its packaged name.
+
+    Raises:
+        RecipeError: there is none, with the nearest name.
+    """
+    path = Path(what)
+    if path.suffix in (".yaml", ".yml") or path.parent != Path():
+        if path.is_file():
+            return path
+        raise RecipeError(f"{what}: no such recipe file")
+    packaged = paths.data("recipes") / f"{what}.yaml"
+    if packaged.is_file():
+        return packaged
+    raise RecipeError(f"no recipe {what!r}{did_you_mean(what, names())} (i2i recipes list shows all)")
+
+
+def find_for(method: str, dataset: str | None) -> Path:
+    """The recipe of a method for a data set: its own, else the method's recipe for any folder.
+
+    Raises:
+        RecipeError: the method is not known.
+    """
+    known = sorted({n.split("-", 1)[0] for n in names()})
+    if method not in known:
+        raise RecipeError(f"no method {method!r}{did_you_mean(method, known)} (one of {', '.join(known)})")
+    if dataset and "/" not in dataset and f"{method}-{dataset}" in names():
+        return find(f"{method}-{dataset}")
+    return find(f"{method}-folder")
+
+
+def head(path: Path) -> str:
+    """What a recipe says of itself, without validating it."""
+    tree, _ = read_yaml(path, RecipeError)
+    return str(tree.get("about", ""))
+
+
+def load(path: Path, overrides: Sequence[str] = (), dataset: str | None = None) -> Recipe:
+    """The recipe in a file, with overrides ``key.path=value``; ``dataset`` takes the place of the file's own.
+
+    Raises:
+        RecipeError: one line (file:line: key: what is wrong) for everything that is wrong.
+    """
+    tree, source = read_yaml(path, RecipeError)
+    places = dict(source.places)
+    if dataset is not None:
+        _merge(tree, ("data", "dataset"), dataset)
+        places["data", "dataset"] = "--dataset"
+    for override in overrides:
+        key, value = _parse(override)
+        _merge(tree, key, value)
+        places[key] = f"override {override}"
+    return build(tree, Source(source.name, places))
+
+
+def build(tree: dict[str, Any], source: Source) -> Recipe:
+    """A recipe from plain values: every complaint at once, those about the method's own block too."""
+    try:
+        from i2i.methods import METHODS
+    except ModuleNotFoundError as e:
+        if e.name and e.name.startswith("i2i"):
+            raise
+        raise MissingExtra(e.name or "torch", "train") from e
+    complaints: list[str] = []
+    config: Any = None
+    block = tree.get("method")
+    name = block.get("name") if isinstance(block, dict) else None
+    if isinstance(block, dict) and name in METHODS:
+        try:
+            config = validate(METHODS[name].Config, block, source, RecipeError, at=("method",))
+        except RecipeError as e:
+            complaints.append(str(e))
+    elif isinstance(block, dict):
+        place = source.place(("method", "name"))
+        say = f"{name!r} is not known{did_you_mean(str(name), METHODS)}" if "name" in block else "this key is missing"
+        complaints.append(f"{place}: method.name: {say} (one of {', '.join(METHODS)})")
+    elif "method" in tree:
+        complaints.append(f"{source.place(('method',))}: method: expected a block with a name, like 'name: pix2pix'")
+    try:
+        recipe = validate(Recipe, tree, source, RecipeError)
+    except RecipeError as e:
+        complaints.append(str(e))
+    if complaints:
+        raise RecipeError("\n".join(complaints))
+    return recipe.model_copy(update={"method": config})
+
+
+def _parse(override: str) -> tuple[Key, Any]:
+    key, sign, text = override.partition("=")
+    if not sign or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
+        raise RecipeError(f"override {override!r}: expected key.path=value, like train.images=2000")
+    try:
+        return tuple(key.split(".")), _number(yaml.safe_load(text))
+    except yaml.YAMLError as e:
+        raise RecipeError(f"override {override!r}: the value is not valid YAML") from e
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 2e-4 as text; on a command line nothing but the number can be meant."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def _merge(tree: dict[str, Any], key: Key, value: Any) -> None:
+    node: Any = tree
+    for i, part in enumerate(key[:-1]):
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise RecipeError(f"override {dotted(key)}: {dotted(key[: i + 1])} is a value, not a block")
+    node[key[-1]] = value

@@ -1,0 +1,300 @@
+"""THE loop. A method yields moves; the trainer plays each one, and does everything that is the same for all methods:
+devices, precision, averaging over processes, schedules, EMA, the log, sheets, evaluation, saving and resuming."""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from i2i import state
+from i2i.data.batches import loader
+from i2i.errors import TrainingError
+from i2i.methods.base import Method
+from i2i.recipe import Optimizer, Recipe
+
+Action = Callable[["Trainer"], None]
+
+
+class Stopped(Exception):
+    """Ctrl-C (or SIGTERM) asked for an end; the state has been saved."""
+
+
+@dataclass
+class Averages:
+    """Loss terms summed up between two lines of the log."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+
+    def add(self, player: str, losses: Mapping[str, Tensor]) -> None:
+        for name, value in losses.items():
+            key = f"{player}/{name}"
+            self.sums[key] = self.sums.get(key, 0) + value.detach()
+
+    def clear(self) -> None:
+        self.sums.clear()
+        self.steps = 0
+
+    def means(self) -> dict[str, float]:
+        return {k: v.item() / max(self.steps, 1) for k, v in self.sums.items()}
+
+
+class Trainer:
+    """Plays a method's moves on batches until ``recipe.train.images`` have been seen.
+
+    Args:
+        dataset: what ``i2i.data.batches.open_split`` gives for the batch type that the method reads.
+
+    ``periodic`` holds ``(every so many images, function of the trainer)``, run in order after the step that passes a
+    multiple, and after the last one.
+    """
+
+    def __init__(self, method: Method, recipe: Recipe, dataset: Any, accelerator: Accelerator):
+        self.recipe, self.dataset, self.accelerator = recipe, dataset, accelerator
+        self.device = accelerator.device
+        layout = torch.channels_last if recipe.train.channels_last else torch.contiguous_format
+        self.layout = layout
+        self.method = method.to(device=self.device, memory_format=layout).train()
+        self.params = {who: [p for net in nets for p in net.parameters()] for who, nets in method.players.items()}
+        self.opts = {who: new_optimizer(recipe.train.optimizer, params) for who, params in self.params.items()}
+        half = accelerator.mixed_precision == "fp16"
+        self.scalers = {who: torch.amp.GradScaler(self.device.type, enabled=half) for who in self.opts}
+        averaged = method.products if recipe.train.ema_halflife_images else {}
+        self.average = {name: copy.deepcopy(net) for name, net in averaged.items()}
+        if recipe.train.compile:
+            for nets in method.players.values():
+                for net in nets:
+                    net.compile()
+        self.images = self.steps = 0
+        self.seconds = self.waited = 0.0
+        self.best: dict[str, Any] = {}
+        self.losses = Averages()
+        self.periodic: list[tuple[int, Action]] = []
+        self.world, self.rank = accelerator.num_processes, accelerator.process_index
+
+    @property
+    def batch(self) -> int:
+        """Images that one step of all processes sees."""
+        return self.recipe.data.batch * self.world
+
+    @property
+    def products(self) -> dict[str, nn.Module]:
+        """What is sampled, saved and exported: the averages where there are any."""
+        return self.average or self.method.products
+
+    def train(self) -> None:
+        """Train to the end.
+
+        Raises:
+            Stopped: Ctrl-C or SIGTERM.
+            TrainingError: a loss term or a weight is not finite.
+        """
+        data, total = self.recipe.data, self.recipe.train.images
+        batches = loader(
+            self.dataset, batch=data.batch, seed=self.recipe.train.seed, start=self.images, stop=None, workers=data.workers,
+            rank=self.rank, world=self.world,
+        )  # fmt: skip
+        with interruptible() as interrupted:
+            clock = time.perf_counter()
+            while self.images < total:
+                batch = next(batches)
+                fetched = time.perf_counter()
+                self.waited += fetched - clock
+                self.step(batch)
+                before, self.images, self.steps = self.images, self.images + self.batch, self.steps + 1
+                self.seconds += time.perf_counter() - clock
+                last = self.images >= total
+                for every, act in self.periodic:
+                    if every and (last or self.images // every > before // every):
+                        act(self)
+                if self.any_rank(interrupted()):
+                    raise Stopped
+                clock = time.perf_counter()
+
+    def step(self, batch: Any) -> None:
+        """One training step: every move of the method, in its order."""
+        batch = type(batch)(*(t.to(self.device, memory_format=self.layout, non_blocking=True) for t in batch))
+        rate = self.rate()
+        moves = self.method.step(batch, self.steps)
+        while True:
+            with self.accelerator.autocast():
+                move = next(moves, None)
+            if move is None:
+                break
+            self.play(*move, rate=rate)
+        self.losses.steps += 1
+        if self.average:
+            self.update_average()
+
+    def play(self, who: str, losses: dict[str, Tensor], rate: float = 1.0) -> None:
+        """Minimize the sum of ``losses`` for one player. Nobody else's gradient is computed, nobody else's weight moves."""
+        opt, scaler, params, clip = self.opts[who], self.scalers[who], self.params[who], self.recipe.train.clip_norm
+        self.losses.add(who, losses)
+        opt.zero_grad(set_to_none=True)
+        scaler.scale(sum(losses.values())).backward(inputs=params)
+        self.mean_over_ranks(params)
+        if clip:
+            scaler.unscale_(opt)
+            nn.utils.clip_grad_norm_(params, clip)
+        for group in opt.param_groups:
+            group["lr"] = self.recipe.train.optimizer.lr * rate
+        scaler.step(opt)
+        scaler.update()
+
+    def rate(self) -> float:
+        """The share of the learning rate for the next step: constant, then linear to zero (Zhu et al. 2017, section 4).
+
+        A function of the images seen, so it is smooth where the paper steps down once an epoch.
+        """
+        train = self.recipe.train
+        decay = train.images * (1 - train.decay_from)
+        return min(1.0, (train.images - self.images) / decay) if decay else 1.0
+
+    def mean_over_ranks(self, params: list[nn.Parameter]) -> None:
+        """Average the gradients of all processes: one flat all-reduce a move."""
+        if self.world == 1:
+            return
+        grads = [p.grad for p in params if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in grads])
+        torch.distributed.all_reduce(flat)
+        flat /= self.world
+        for g, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            g.copy_(mean.view_as(g))
+
+    def any_rank(self, flag: bool) -> bool:
+        """Whether the flag is set in any process, so that all leave the loop after the same step."""
+        if self.world == 1:
+            return flag
+        flags = torch.tensor(int(flag), device=self.device)
+        torch.distributed.all_reduce(flags)
+        return bool(flags.item())
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Exponential moving average of the products' weights (Karras et al. 2018, arXiv:1710.10196); buffers are copied."""
+        keep = 0.5 ** (self.batch / self.recipe.train.ema_halflife_images)
+        for name, slow in self.average.items():
+            fast = self.method.products[name]
+            torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), 1 - keep)
+            for s, f in zip(slow.buffers(), fast.buffers(), strict=True):
+                s.copy_(f)
+
+    def check_finite(self) -> None:
+        """Whether the training is still sound.
+
+        Raises:
+            TrainingError: a loss since the last line of the log, or a weight, is not finite.
+        """
+        bad = [k for k, v in self.losses.sums.items() if not math.isfinite(v.item())]
+        if not bad:
+            bad = [f"a weight of {who}" for who, ps in self.params.items() if not all(p.isfinite().all() for p in ps)]
+        if bad:
+            raise TrainingError(f"{', '.join(bad)} is not finite after {self.images:,} images")
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides how training goes on, but for what each process has for itself (``own_state``)."""
+        return {
+            "images": self.images, "steps": self.steps, "seconds": self.seconds, "waited": self.waited,
+            "batch": self.batch, "world": self.world, "best": self.best,
+            "method": dict(self.method.state_dict()),
+            "optimizers": {who: opt.state_dict() for who, opt in self.opts.items()},
+            "scalers": {who: scaler.state_dict() for who, scaler in self.scalers.items()},
+            "average": {name: dict(net.state_dict()) for name, net in self.average.items()},
+        }  # fmt: skip
+
+    def own_state(self) -> dict[str, Any]:
+        """What differs between processes: random numbers, and buffers such as pools of old fakes and running statistics."""
+        weights = {name for name, _ in self.method.named_parameters()}
+        return {"rng": state.rng(), "own": {k: v for k, v in self.method.state_dict().items() if k not in weights}}
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint; ``folder`` appears only when it is complete.
+
+        Raises:
+            TrainingError: something is not finite: a bad state never replaces a good one.
+        """
+        self.check_finite()
+        draft = folder.with_name(f".{folder.name}.draft")
+        draft.mkdir(parents=True, exist_ok=True)
+        if self.accelerator.is_main_process:
+            state.write(draft, "state", self.state())
+        state.write(draft, f"rank{self.rank}", self.own_state())
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            state.publish(draft, folder)
+        self.accelerator.wait_for_everyone()
+
+    def load(self, folder: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            TrainingError: it is damaged or belongs to another network or batch.
+        """
+        saved = state.read(folder, "state")
+        if saved["batch"] != self.batch:
+            raise TrainingError(
+                f"{folder}: trained with {saved['batch']} images a step; {self.batch} a step (data.batch x processes) does not "
+                "continue it exactly: use as many processes as before"
+            )
+        try:
+            self.method.load_state_dict(saved["method"])
+            for who, opt in self.opts.items():
+                opt.load_state_dict(saved["optimizers"][who])
+                self.scalers[who].load_state_dict(saved["scalers"][who])
+            for name, net in self.average.items():
+                net.load_state_dict(saved["average"][name])
+            if saved["world"] == self.world:
+                own = state.read(folder, f"rank{self.rank}")
+                self.method.load_state_dict(own["own"], strict=False)
+                state.set_rng(own["rng"])
+        except (RuntimeError, KeyError, ValueError) as e:
+            raise TrainingError(f"{folder}: does not fit this recipe: {' '.join(str(e).split())[:300]}") from e
+        self.images, self.steps, self.best = saved["images"], saved["steps"], saved["best"]
+        self.seconds, self.waited = saved["seconds"], saved["waited"]
+
+
+def new_optimizer(config: Optimizer, params: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Fused where the device has it: one pass over the weights instead of several."""
+    if config.name == "adam":
+        return torch.optim.Adam(params, config.lr, betas=config.betas, fused=params[0].device.type in ("cpu", "cuda"))
+    if config.name == "rmsprop":
+        return torch.optim.RMSprop(params, config.lr)
+    return torch.optim.SGD(params, config.lr, momentum=config.betas[0])
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C or SIGTERM only sets the flag that is yielded; a second Ctrl-C interrupts at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before[number] = signal.signal(number, ask)
+        except ValueError:  # not the main thread: the caller's own handlers stay
+            pass
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,176 @@
+"""What is shown and kept while a trainer works: lines of the log, sample sheets, evaluation, checkpoints, models."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from i2i import folder, sheets
+from i2i.data.batches import Pair, Pictures, loader
+from i2i.display import display
+from i2i.log import RunLog
+from i2i.metrics.pixel import as_written, psnr_rgb
+from i2i.nets.used import Used
+from i2i.recipe import Recipe
+from i2i.trainer import Trainer
+from i2i.trackers import Trackers
+
+TURNED = {"a2b": "b2a", "b2a": "a2b"}
+
+
+@dataclass
+class Held:
+    """Pictures that are not trained on: what sheets show, and what is measured if they come in pairs."""
+
+    split: str
+    shown: Pictures
+    pairs: Pictures | None
+
+
+class Watch:
+    """The periodic work of one process, the main one, on one run folder."""
+
+    def __init__(
+        self, run: Path, recipe: Recipe, domains: tuple[str, str], dataset: str, held: Held, log: RunLog, show: display,
+        trackers: Trackers, licence: str = "",
+    ):  # fmt: skip
+        self.run, self.recipe, self.dataset, self.held, self.licence = run, recipe, dataset, held, licence
+        self.log, self.show, self.trackers = log, show, trackers
+        # Methods call their input a; the data set's own names and directions are what users know.
+        self.turned = recipe.data.direction == "b2a"
+        self.names = dict(zip("ab", reversed(domains) if self.turned else domains, strict=True))
+        self.mark = (0, 0.0, 0.0)
+
+    def start(self, trainer: Trainer) -> None:
+        """Hook into a trainer that is about to start or to go on."""
+        watch = self.recipe.watch
+        trainer.periodic = [
+            (watch.log_images, self.losses), (watch.sheet_images, self.sheet),
+            (watch.eval_images, self.evaluate), (watch.save_images, self.save),
+        ]  # fmt: skip
+        self.mark = (trainer.images, trainer.seconds, trainer.waited)
+
+    def record(self, event: str, trainer: Trainer, **values: Any) -> dict[str, Any]:
+        values = {"images": trainer.images, "steps": trainer.steps, "seconds": round(trainer.seconds, 3), **values}
+        self.log.write(event, **values)
+        self.show.update({"event": event, **values})
+        return values
+
+    def losses(self, trainer: Trainer) -> None:
+        """One line of the log: the mean of every loss term since the last one, and the speed."""
+        trainer.check_finite()
+        images, seconds, waited = self.mark
+        spent = max(trainer.seconds - seconds, 1e-9)
+        self.mark = (trainer.images, trainer.seconds, trainer.waited)
+        rates = {who: opt.param_groups[0]["lr"] for who, opt in trainer.opts.items()}
+        values = self.record(
+            "losses", trainer, images_per_second=(trainer.images - images) / spent,
+            data_wait=(trainer.waited - waited) / spent, lr=rates, **trainer.losses.means(),
+        )  # fmt: skip
+        trainer.losses.clear()
+        self.trackers.losses(trainer.images, values)
+
+    def used(self, trainer: Trainer) -> dict[str, Used]:
+        return {name: Used(net, trainer.method.inference) for name, net in trainer.products.items()}
+
+    def sheet(self, trainer: Trainer) -> None:
+        """A sample sheet of held-out pictures as PNG."""
+        rows = self.recipe.watch.sheet_rows
+        batches = loader(self.held.shown, batch=1, shuffle=False, stop=min(rows, len(self.held.shown)), device=trainer.device)
+        nets = self.used(trainer)
+        columns: dict[str, list[Any]] = {}
+        for batch in batches:
+            for caption, picture in trainer.method.panels(nets, batch).items():
+                columns.setdefault(caption.format(**self.names), []).append(pixels(picture))
+        title = f"{self.recipe.method.name} · {self.dataset} · {self.held.split} · {trainer.images:,} images seen"
+        path = self.run / "sheets" / f"{trainer.images:08d}.png"
+        sheets.save(sheets.sheet(list(zip(*columns.values(), strict=True)), list(columns), title), path)
+        self.record("sheet", trainer, file=path.relative_to(self.run).as_posix())
+        self.trackers.sheet(trainer.images, path)
+
+    def evaluate(self, trainer: Trainer) -> None:
+        """Measure the products on held-out pairs, next to the naive copy of the input; the best are kept as ``best/``."""
+        if self.held.pairs is None:
+            return
+        nets, count = self.used(trainer), min(self.recipe.watch.eval_count, len(self.held.pairs))
+        found: dict[str, list[float]] = {}
+        for pair in loader(self.held.pairs, batch=1, shuffle=False, stop=count, device=trainer.device):
+            for product, net in nets.items():
+                given, target = pair if product == "a2b" else Pair(*reversed(pair))
+                name = "psnr_rgb" if len(nets) == 1 else f"psnr_rgb_{self.public(product)}"
+                found.setdefault(name, []).extend(psnr_rgb(net(given), target))
+                if given.shape == target.shape:
+                    found.setdefault(f"{name}_input", []).extend(psnr_rgb(given, target))
+        metrics = {name: fmean(values) for name, values in found.items()}
+        values = self.record("eval", trainer, split=self.held.split, n=count, **metrics)
+        self.trackers.losses(trainer.images, {k: v for k, v in values.items() if k in metrics})
+        score = fmean(v for name, v in metrics.items() if not name.endswith("_input"))
+        if score > trainer.best.get("score", float("-inf")):
+            trainer.best = {"score": score, "images": trainer.images, "metrics": metrics}
+            trainer.check_finite()
+            self.write_model(trainer, "best", metrics)
+
+    def save(self, trainer: Trainer) -> None:
+        """A checkpoint to resume from and the model as it is now; only the last ``watch.keep`` checkpoints stay."""
+        began = time.perf_counter()
+        path = self.run / "checkpoints" / f"{trainer.images:08d}"
+        trainer.save(path)
+        if trainer.accelerator.is_main_process:
+            last = trainer.best.get("metrics", {}) if trainer.best.get("images") == trainer.images else {}
+            self.write_model(trainer, "model", last)
+            for old in checkpoints(self.run)[: -self.recipe.watch.keep]:
+                discard(old)
+            took = time.perf_counter() - began
+            self.record("save", trainer, folder=path.relative_to(self.run).as_posix(), took=round(took, 3))
+
+    def public(self, product: str) -> str:
+        """The name of a product in terms of the data set's domains."""
+        return TURNED[product] if self.turned else product
+
+    def write_model(self, trainer: Trainer, name: str, metrics: dict[str, float]) -> None:
+        """The products as a model folder of the run."""
+        a, b = self.names["a"], self.names["b"]
+        products, tensors = {}, {}
+        for product, net in trainer.products.items():
+            source, target = (a, b) if product == "a2b" else (b, a)
+            config = net.config.model_dump(mode="json")
+            products[self.public(product)] = folder.Product(
+                source=source, target=target, generator=config, multiple=net.multiple, scale=net.scale,
+                channels=(config["inputs"], config["outputs"]),
+            )  # fmt: skip
+            tensors[self.public(product)] = net.state_dict()
+        info = folder.Info(
+            name=self.run.resolve().name, method=self.recipe.method.name, dataset=self.dataset, size=self.recipe.data.size,
+            images=trainer.images, products=products, default=self.public("a2b"), inference=trainer.method.inference,
+            metrics=metrics, licence=self.licence,
+        )  # fmt: skip
+        folder.write(self.run / name, info, tensors)
+
+
+def pixels(batch: Tensor) -> Any:
+    """The first picture of a batch [N, C, H, W] in [-1, 1] as uint8 [H, W, C]."""
+    return (as_written(batch[0]) * 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted(p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir())
+
+
+def discard(path: Path) -> None:
+    """Remove a folder so that a half-removed one cannot be taken for a whole one."""
+    dead = path.with_name(f".{path.name}.dead")
+    path.rename(dead)
+    shutil.rmtree(dead)
+
+
+def last_sheet(run: Path) -> Path | None:
+    return next(islice(sorted((run / "sheets").glob("*.png"), reverse=True), 1), None)
