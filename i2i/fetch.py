@@ -1,0 +1,256 @@
+"""Data sets from a mirror, the web or the user's own archive into the cache: checked, unpacked safely, all or nothing.
+
+``<cache>/archives/<card>/`` keeps what was downloaded and ``sums.json``. ``<cache>/datasets/<card>/`` is the prepared
+data set, put there by one rename at the very end, with a ``card.json`` inside that says what came from where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from urllib.parse import quote
+
+from i2i import paths
+from i2i.card import MARKER, MARKER_FORMAT, Card, File, is_ready, load, marker, prepared
+from i2i.errors import DataError, FetchError
+from i2i.ledger import Sums, lock, write_json
+from i2i.prepare import generate, inspect, prepare
+from i2i.transfer import Progress, fetch_url
+from i2i.unpack import kind
+
+__all__ = ["Prepared", "Progress", "download", "is_ready"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that is ready: its folder, and what is worth telling (a count that is not the published one)."""
+
+    folder: Path
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Got:
+    """A file at hand: where it lies, where it came from, its sum."""
+
+    path: Path
+    source: str
+    sha256: str
+    differs: bool = False  # not the published bytes; only a mirror's or the user's copy may do so
+
+
+def download(
+    card: Card,
+    *,
+    mirror: str | Path | None = None,
+    strict: bool = False,
+    from_file: Path | str | Sequence[Path | str] | None = None,
+    progress: Progress | None = None,
+    force: bool = False,
+    wait: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Prepared:
+    """Make a data set ready. Sources: ``from_file`` alone; else the mirror, then the card's addresses in order.
+
+    Args:
+        mirror: a folder or an http(s) address that holds ``<card>/<original file name>``; default ``$I2I_MIRROR``.
+        strict: refuse what differs from the published data set (counts, sums) instead of noting it.
+        from_file: the archive or archives, got by the user.
+        force: prepare it again although it is ready.
+        wait: for another download of the same card to end; False: an error at once.
+
+    Raises:
+        FetchError: nothing usable could be had. DataError: it is not the data set that the card describes.
+    """
+    folder = prepared(card.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock(card.name, wait, progress, sleep):
+        if is_ready(card) and not force and from_file is None:
+            notes = list((marker(folder) or {}).get("notes", []))
+            _insist(strict, notes)
+            return Prepared(folder, notes)
+        for left in folder.parent.glob(f".{card.name}.making-*"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{card.name}.making-", dir=folder.parent))
+        try:
+            sums = Sums(paths.cache() / "archives" / card.name)
+            got: list[tuple[File, _Got]] = []
+            if card.generate:
+                needs = {
+                    n: download(load(n), mirror=mirror, progress=progress, wait=wait, sleep=sleep)
+                    for n in card.made_from
+                }
+                data = generate(card, {n: p.folder for n, p in needs.items()}, work, progress)
+                before = [note for p in needs.values() for note in p.notes]
+            else:
+                got = _gather(card, mirror, from_file, sums, progress, sleep)
+                data = prepare(card, [(f, g.path) for f, g in got], work, progress)
+                before = _differing(card, got)
+            found, notes = inspect(card, data)
+            notes = before + notes
+            _insist(strict, notes)
+            if got and from_file is None:
+                sums.record({g.source: g.sha256 for _, g in got})
+            _publish(card, data, folder, got, found, notes)
+            return Prepared(folder, notes)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _differing(card: Card, got: list[tuple[File, _Got]]) -> list[str]:
+    names = [g.path.name for _, g in got if g.differs]
+    return [f"{card.name}: not byte for byte as published: {', '.join(names)}"] if names else []
+
+
+def _insist(strict: bool, notes: list[str]) -> None:
+    if strict and notes:
+        raise DataError(f"{'; '.join(notes)} (--strict refuses that)")
+
+
+def _gather(
+    card: Card,
+    mirror: str | Path | None,
+    from_file: Path | str | Sequence[Path | str] | None,
+    sums: Sums,
+    progress: Progress | None,
+    sleep: Callable[[float], None],
+) -> list[tuple[File, _Got]]:
+    if from_file is not None:
+        given = [Path(from_file)] if isinstance(from_file, str | Path) else [Path(p) for p in from_file]
+        return _match(card, given, progress)
+    base = str(mirror or os.environ.get("I2I_MIRROR") or "")
+    if base and "://" in base and not base.startswith(("http://", "https://")):
+        raise FetchError(f"mirror {base}: only a folder, or an http or https address")
+    if base and "://" not in base and not Path(base).expanduser().is_dir():
+        raise FetchError(f"mirror {base}: no such folder")
+    return [(file, _obtain(card, file, base, sums, progress, sleep)) for file in card.files]
+
+
+def _match(card: Card, given: list[Path], progress: Progress | None) -> list[tuple[File, _Got]]:
+    """The user's archives, matched to the card's files by name, else by order; one alone may hold everything."""
+    for path in given:
+        if not path.is_file():
+            raise FetchError(f"{path}: no such file")
+    if len(given) != len(card.files) and not (len(given) == 1 and card.prepare in ("folders", "cityscapes")):
+        raise FetchError(f"{card.name} consists of {len(card.files)} files: {', '.join(f.name for f in card.files)}")
+    by_name = {f.name: p for p in given for f in card.files if p.name in (f.name, *f.aka)}
+    if len(by_name) < len(given):
+        by_name = {f.name: p for f, p in zip(card.files, given, strict=False)}
+    files = [f for f in card.files if f.name in by_name]
+    if len(files) < len(card.files):
+        files = [f.model_copy(update={"into": ""}) for f in files]
+    return [(f, _own_copy(f, by_name[f.name], progress)) for f in files]
+
+
+def _own_copy(file: File, path: Path, progress: Progress | None) -> _Got:
+    """A mirror's or a user's copy: other bytes than published are a note, not an error.
+
+    Where the card knows the sum of the content (``unpacked_md5``) only that counts, and ``prepare`` looks at it.
+    """
+    sha256, md5 = _digest(path, progress)
+    return _Got(path, str(path), sha256, differs=_wrong_sum(file, sha256, md5) != "" and not file.unpacked_md5)
+
+
+def _wrong_sum(file: File, sha256: str, md5: str) -> str:
+    for algorithm, want, have in (("sha256", file.sha256, sha256), ("md5", file.md5, md5)):
+        if want and want != have:
+            return f"expected {algorithm} {want}, got {have}"
+    return ""
+
+
+def _obtain(
+    card: Card, file: File, base: str, sums: Sums, progress: Progress | None, sleep: Callable[[float], None]
+) -> _Got:
+    names = (file.name, *file.aka)
+    urls = list(file.urls)
+    if base and "://" in base:
+        urls = [f"{base.rstrip('/')}/{card.name}/{quote(name)}" for name in names] + urls
+    elif base:
+        for name in names:
+            path = Path(base).expanduser() / card.name / name
+            if path.is_file():
+                got = _own_copy(file, path, progress)
+                if (known := sums.known(got.source)) not in (None, got.sha256):
+                    raise FetchError(_changed(path.name, known, got, sums, "the mirror's copy is left alone"))
+                return got
+    target = sums.folder / file.name
+    kept = sums.kept(file.name)
+    if kept and kept["source"] in urls and target.is_file():
+        sha256, _ = _digest(target, progress)
+        if sha256 == kept["sha256"]:
+            return _Got(target, kept["source"], sha256)
+        target.unlink()  # it has rotted on this disk
+    failed: list[str] = []
+    for url in urls:
+        try:
+            fetch_url(url, target, progress=progress, sleep=sleep)
+            return _accept(file, target, url, url not in file.urls, sums, progress)
+        except FetchError as e:
+            failed.append(str(e))
+    if card.withheld and not file.urls:
+        raise FetchError(
+            f"{card.name} may not be handed on: {' '.join(card.withheld.split())}"
+            f" Then: i2i datasets download {card.name} --from-file FILE"
+        )
+    where = "" if base else " or '--mirror FOLDER'"
+    raise FetchError(
+        f"{file.name} could not be had: {'; '.join(failed)}. Try again later (what has arrived is kept),"
+        f" or give a copy of your own: --from-file FILE{where}"
+    )
+
+
+def _accept(file: File, path: Path, url: str, mirrored: bool, sums: Sums, progress: Progress | None) -> _Got:
+    """A file fresh from the web: its sum, and whether it is an archive at all. What is wrong does not stay."""
+    sha256, md5 = _digest(path, progress)
+    bad = _wrong_sum(file, sha256, md5)
+    got = _Got(path, url, sha256, differs=bool(bad) and mirrored and not file.unpacked_md5)
+    wrong = f"{file.name} from {url}: wrong checksum: {bad}; the file is removed" if bad and not mirrored else ""
+    if (known := sums.known(url)) not in (None, sha256):
+        wrong = wrong or _changed(file.name, known, got, sums, "the file is removed")
+    if not wrong and file.unpack and kind(path) is None:
+        wrong = f"{url}: what came is not an archive (a web page?); the file is removed"
+    if wrong:
+        path.unlink()
+        raise FetchError(wrong)
+    sums.keep(file.name, got.source, got.sha256)
+    return got
+
+
+def _changed(name: str, known: str | None, got: _Got, sums: Sums, then: str) -> str:
+    return (
+        f"{name}: changed since it was first used: expected sha256 {known}, got {got.sha256} from {got.source}; {then}."
+        f" If the change is meant, delete {sums.path} and run again"
+    )
+
+
+def _digest(path: Path, progress: Progress | None) -> tuple[str, str]:
+    """sha256 and md5 in one reading."""
+    sha256, md5, done = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    total = path.stat().st_size
+    with path.open("rb") as f:
+        while chunk := f.read(1 << 20):
+            sha256.update(chunk)
+            md5.update(chunk)
+            done += len(chunk)
+            if progress:
+                progress(f"check {path.name}", done, total)
+    return sha256.hexdigest(), md5.hexdigest()
+
+
+def _publish(card: Card, data: Path, folder: Path, got: list[tuple[File, _Got]], found: dict, notes: list[str]) -> None:
+    """The marker, then one rename: from one moment to the next the data set is there, whole."""
+    files = [{"name": f.name, "source": g.source, "sha256": g.sha256, "bytes": g.path.stat().st_size} for f, g in got]
+    made = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    tree = {"format": MARKER_FORMAT, "card": card.name, "made": made, "files": files, "splits": found, "notes": notes}
+    write_json(data / MARKER, tree)
+    data.chmod(0o755)
+    if folder.exists():
+        folder.replace(data.parent / "old")  # removed with the work folder
+    data.replace(folder)
