@@ -3,6 +3,7 @@
 Everything is drawn by code from a seed, so that a first training needs no download. The picture is nearly a function of
 its label map: the light comes from the left, late in the afternoon, in every scene; shading follows the shape of a
 region, textures follow the position in the image. A network can therefore learn the painting, and PSNR means something.
+Flips and random crops break these rules: train without them.
 
 What is guaranteed: a scene depends on its own (seed, split, index) and on the size, never on how many are made. Random
 numbers are ``Generator(PCG64).random()`` only, seeded by a ``SeedSequence``, and all arithmetic is float64, so label
