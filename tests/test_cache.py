@@ -55,8 +55,8 @@ def test_too_little_room_makes_no_file(tmp_path: Path, limit: int) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_half_of_the_free_disk_is_the_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = type("Usage", (), {"free": 140})
+def test_a_quarter_of_the_free_disk_is_the_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type("Usage", (), {"free": 280})
     monkeypatch.setattr("i2i.data.cache.shutil.disk_usage", lambda folder: usage)
     assert DecodedCache(SHAPES, 10**9, tmp_path).kept == 2
 

@@ -38,7 +38,8 @@ class DecodedCache:
 
     Args:
         shapes: of all pictures, uint8.
-        limit: bytes on disk; half of what is free there is never exceeded. 0 keeps nothing and makes no file.
+        limit: bytes on disk, and never more than a quarter of what is free there (a data set has two sides); 0 makes no
+            file and keeps nothing.
         folder: where; default is ``decoded`` in the cache of i2i, or the system's temporary folder.
     """
 
@@ -54,7 +55,7 @@ class DecodedCache:
 
     def _create(self, limit: int, folder: Path) -> None:
         sweep(folder)
-        limit = min(limit, shutil.disk_usage(folder).free // 2)
+        limit = min(limit, shutil.disk_usage(folder).free // 4)
         kept = int(np.searchsorted(self._offsets[1:], limit, side="right"))
         if not kept:
             return
