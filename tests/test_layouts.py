@@ -182,7 +182,7 @@ def test_few_equal_names_are_no_pairs(tmp_path: Path) -> None:
     got = recognise(build(tmp_path, square("A/1.png", "A/2.png", "B/1.png", "B/8.png")))
     assert got.splits["train"].kind == "unpaired"
     assert len(got.splits["train"].a) == len(got.splits["train"].b) == 2
-    assert got.problems == ("A, B: only 1 names of 2 occur in both: taken as unpaired",)
+    assert got.problems == ("A, B: 1 of 2 names in both: taken as unpaired",)
 
 
 @pytest.mark.parametrize(("prefix", "name"), [("", "A and B"), ("train/", "train/A")])
@@ -227,7 +227,7 @@ def test_what_lies_beside_is_told(tmp_path: Path) -> None:
     got = recognise(build(tmp_path, square("trainA/1.jpg", "trainB/2.jpg", "teaser.png", "extra/a.png", "extra/b.png")))
     assert got.problems == (
         "teaser.png: not used: it lies beside the folders of pictures",
-        "extra: 2 pictures not used",
+        "extra: not used (2 pictures)",
     )
 
 

@@ -210,8 +210,8 @@ class _Reader:
         if 2 * len(both) <= max(len(in_a), len(in_b)):
             if both:
                 self.problems.append(
-                    f"{self.rel(a.path)}, {self.rel(b.path)}: only {len(both)} names of {max(len(in_a), len(in_b))} "
-                    f"occur in both: taken as unpaired"
+                    f"{self.rel(a.path)}, {self.rel(b.path)}: {len(both)} of {max(len(in_a), len(in_b))} names "
+                    f"in both: taken as unpaired"
                 )
             return Split("unpaired", a.all(), b.all())
         lone = []
@@ -251,7 +251,7 @@ class _Reader:
         paths = {f.path for f in used}
         for folder in top.folders:
             if folder.path not in paths:
-                self.problems.append(f"{self.rel(folder.path)}: {len(folder.all())} pictures not used")
+                self.problems.append(f"{self.rel(folder.path)}: not used ({tree.some(len(folder.all()))})")
 
     def tell(self, files: Sequence[Path], what: str) -> None:
         more = f" (and {len(files) - 1} more like it)" if len(files) > 1 else ""

@@ -102,7 +102,11 @@ def sketch(top: Folder, root: Path, most: int = 12) -> list[str]:
         folder = queue.pop(0)
         if folder.own:
             where = folder.path.relative_to(root).as_posix() + "/"
-            n = len(folder.own)
-            lines.append(f"{where:<28} {n} picture{'s' * (n > 1)}, like {folder.own[0].name}")
+            lines.append(f"{where:<28} {some(len(folder.own))}, like {folder.own[0].name}")
         queue = folder.folders + queue
     return lines if len(lines) <= most else [*lines[: most - 1], f"... and {len(lines) - most + 1} more folders"]
+
+
+def some(n: int) -> str:
+    """``1 picture``, ``2 pictures``."""
+    return "1 picture" if n == 1 else f"{n} pictures"
