@@ -9,13 +9,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from i2i import paths
 from i2i.errors import CardError, DataError, did_you_mean
-from i2i.strict import Strict, read_yaml, validate
+from i2i.strict import Source, Strict, read_yaml, validate
+
+if TYPE_CHECKING:
+    from i2i.data.layouts import Layout
 
 MARKER = "card.json"
 MARKER_FORMAT = 1
@@ -172,18 +175,19 @@ def _own(folder: Path, text: str) -> Card:
     layout = layouts.recognise(folder)
     split = next(iter(layout.splits.values()))
     kind = {"aligned": "paired", "arrays": "labelled"}.get(split.kind, split.kind)
-    return Card(
-        name=re.sub(r"[^a-z0-9_]+", "_", folder.resolve().name.lower()).strip("_") or "folder",
-        title=folder.resolve().name,
-        about=About(homepage="", licence="your own data", cite=""),
-        kind=kind,
-        domains=(layout.domains or ("a", "b")) if kind in ("paired", "unpaired") else ("picture",),
-        layout=layout.name,
-        splits=counts(layout),
-    )
+    tree = {
+        "name": re.sub(r"[^a-z0-9_]+", "_", folder.resolve().name.lower()).strip("_") or "folder",
+        "title": folder.resolve().name,
+        "about": {"homepage": "", "licence": "your own data", "cite": ""},
+        "kind": kind,
+        "domains": (layout.domains or ("a", "b")) if kind in ("paired", "unpaired") else ("picture",),
+        "layout": layout.name,
+        "splits": counts(layout),
+    }
+    return validate(Card, tree, Source(text), DataError)
 
 
-def counts(layout) -> dict[str, Count]:
+def counts(layout: Layout) -> dict[str, Count]:
     """How many pictures each split of a ``layouts.Layout`` has; (a, b) for unpaired ones, rows for arrays."""
     found: dict[str, Count] = {}
     for name, split in layout.splits.items():

@@ -91,7 +91,11 @@ def download(
                 before = [note for p in needs.values() for note in p.notes]
             else:
                 got = _gather(card, mirror, from_file, sums, progress, sleep)
-                data = prepare(card, [(f, g.path) for f, g in got], work, progress)
+                try:
+                    data = prepare(card, [(f, g.path) for f, g in got], work, progress)
+                except FetchError:
+                    sums.drop(g.path for _, g in got)  # so that the next try asks the source again
+                    raise
                 before = _differing(card, got)
             found, notes = inspect(card, data)
             notes = before + notes
@@ -174,7 +178,7 @@ def _obtain(
         urls = [f"{base.rstrip('/')}/{card.name}/{quote(name)}" for name in names] + urls
     elif base:
         for name in names:
-            path = Path(base).expanduser() / card.name / name
+            path = Path(base).expanduser().resolve() / card.name / name
             if path.is_file():
                 got = _own_copy(file, path, progress)
                 if (known := sums.known(got.source)) not in (None, got.sha256):
@@ -199,7 +203,7 @@ def _obtain(
             f"{card.name} may not be handed on: {' '.join(card.withheld.split())}"
             f" Then: i2i datasets download {card.name} --from-file FILE"
         )
-    where = "" if base else " or '--mirror FOLDER'"
+    where = "" if base else " or --mirror FOLDER"
     raise FetchError(
         f"{file.name} could not be had: {'; '.join(failed)}. Try again later (what has arrived is kept),"
         f" or give a copy of your own: --from-file FILE{where}"

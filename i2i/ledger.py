@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,12 @@ class Sums:
         self.tree["sources"] = found | self.tree.get("sources", {})
         self._write()
 
+    def drop(self, paths: Iterable[Path]) -> None:
+        """Remove kept files that turned out to be no good; files elsewhere are not ours to remove."""
+        for path in paths:
+            if path.parent == self.folder:
+                path.unlink(missing_ok=True)
+
     def _write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.path, self.tree)
@@ -68,7 +74,7 @@ def lock(name: str, wait: bool, progress: Progress | None, sleep: Callable[[floa
 
 def _try_lock(handle) -> bool:
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)

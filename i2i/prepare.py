@@ -1,4 +1,4 @@
-"""From published files to a folder that ``data.layouts`` recognises: pictures in folders, or arrays for labelled sets."""
+"""From published files to a folder that ``data.layouts`` recognises: pictures, or arrays for labelled sets."""
 
 from __future__ import annotations
 

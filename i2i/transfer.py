@@ -125,8 +125,7 @@ def _attempt(url: str, target: Path, part: Path, progress: Progress | None, time
     with response:
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if response.status == 206:
-            fits = have and span and int(span[1]) == have and (total is None or span[2] in ("*", str(total)))
-            if not fits:
+            if not have or not span or int(span[1]) != have or (total and span[2] not in ("*", str(total))):
                 part.unlink(missing_ok=True)
                 raise _Again("the server sends another part than asked for")
             total = total if span[2] == "*" else int(span[2])
@@ -148,7 +147,7 @@ def _copy(response, part: Path, have: int, total: int | None, name: str, progres
     with part.open("ab") as out:
         while True:
             try:
-                chunk = response.read(CHUNK)
+                chunk = response.read1(CHUNK)  # what is there: a slow line must not keep it in memory
             except (OSError, http.client.HTTPException) as e:
                 raise _Again(f"cut off after {have} bytes ({e})") from e
             if not chunk:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Protocol
 
 from i2i.errors import FetchError
 from i2i.transfer import Progress, need_space
@@ -44,9 +44,10 @@ def kind(path: Path) -> str | None:
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "zip"
     try:
-        if tarfile.is_tarfile(path):
-            return "tar"
-    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        with tarfile.open(path, "r:*") as t:
+            if t.next():  # a file of zeros would pass for an empty tar
+                return "tar"
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
         pass
     return "gz" if head[:2] == b"\x1f\x8b" else None
 
@@ -124,6 +125,13 @@ def _tar(job: _Job) -> None:
             if source is not None:
                 with source:
                     job.write(member.name, source, member.size)
+        while t.fileobj and (rest := t.fileobj.read(CHUNK)):  # to the end, where the compressed stream has its checksum
+            job.total += len(rest)
+            job.bounds()
+
+
+class _Source(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 class _Job:
@@ -154,7 +162,7 @@ class _Job:
             path = PurePosixPath(*(re.sub(r'[<>:"|?*]', "_", p).rstrip(" .") or "_" for p in path.parts))
         return path
 
-    def write(self, name: str, source: BinaryIO, size: int | None = None) -> None:
+    def write(self, name: str, source: _Source, size: int | None = None) -> None:
         path = self.inside(name)
         if path is None:
             return
