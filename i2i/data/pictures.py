@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from i2i.errors import DataError
+from i2i.errors import DataError, I2IError
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"}
@@ -48,7 +48,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         # An open file, not a path: given a path, Pillow maps raw TIFFs into memory and garbles those stored turned.
         with path.open("rb") as file, Image.open(file) as image:
             yield image
-    except DataError:
+    except I2IError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
         limit = (Image.MAX_IMAGE_PIXELS or 0) * 2 // 1_000_000
