@@ -1,4 +1,4 @@
-"""What ``i2i doctor`` shows: versions, missing extras and the way to them, devices, folders, packages in each other's way.
+"""What ``i2i doctor`` shows: versions, missing extras and the way to them, devices, folders, packages that clash.
 
 Versions come from the metadata of the installed packages: nothing heavy is imported, unless the devices are asked for.
 Nothing here goes to the network or names the machine.
@@ -121,7 +121,7 @@ def _torch(torch: Any) -> Iterator[Check]:
         yield Check("cuda", "ok", f"no GPU is usable (torch was built for CUDA {torch.version.cuda})")
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
-    can = getattr(torch.cpu, "get_capabilities", dict)()
+    can: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = any(can.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
     bf16 = "fast bf16" if fast else "no fast bf16: fp32 is best here" if can else "bf16 not known"
     yield Check("cpu", "ok", f"{torch.get_num_threads()} threads, {bf16}")
