@@ -111,7 +111,7 @@ def test_eval_line_without_a_copy():
 
 def test_an_update_is_cheap():
     with display(80_000, "t", console=terminal()) as show:
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(20):
             show.update(RECORD)
-    assert (time.perf_counter() - began) / 20 < 0.05
+    assert (time.process_time() - began) / 20 < 0.05
