@@ -64,9 +64,8 @@ class Trainer:
     def __init__(self, method: Method, recipe: Recipe, dataset: Any, accelerator: Accelerator):
         self.recipe, self.dataset, self.accelerator = recipe, dataset, accelerator
         self.device = accelerator.device
-        layout = torch.channels_last if recipe.train.channels_last else torch.contiguous_format
-        self.layout = layout
-        self.method = method.to(device=self.device, memory_format=layout).train()
+        self.layout = torch.channels_last if recipe.train.channels_last else torch.contiguous_format
+        self.method = method.to(device=self.device, memory_format=self.layout).train()
         self.params = {who: [p for net in nets for p in net.parameters()] for who, nets in method.players.items()}
         self.opts = {who: new_optimizer(recipe.train.optimizer, params) for who, params in self.params.items()}
         half = accelerator.mixed_precision == "fp16"
@@ -103,8 +102,8 @@ class Trainer:
         """
         data, total = self.recipe.data, self.recipe.train.images
         batches = loader(
-            self.dataset, batch=data.batch, seed=self.recipe.train.seed, start=self.images, stop=None, workers=data.workers,
-            rank=self.rank, world=self.world,
+            self.dataset, batch=data.batch, seed=self.recipe.train.seed, start=self.images, workers=data.workers,
+            rank=self.rank, world=self.world, device=self.device,
         )  # fmt: skip
         with interruptible() as interrupted:
             clock = time.perf_counter()
@@ -125,7 +124,7 @@ class Trainer:
 
     def step(self, batch: Any) -> None:
         """One training step: every move of the method, in its order."""
-        batch = type(batch)(*(t.to(self.device, memory_format=self.layout, non_blocking=True) for t in batch))
+        batch = type(batch)(*(t.to(memory_format=self.layout) for t in batch))
         rate = self.rate()
         moves = self.method.step(batch, self.steps)
         while True:

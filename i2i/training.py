@@ -94,7 +94,7 @@ def prepare(dataset: str, mirror: str | None, say: Callable[[str], None]) -> Pre
     """The data set of a name or folder; a known one is downloaded if it is not here yet."""
     from i2i.data import layouts
 
-    if dataset in card.names() and not Path(dataset).is_dir():
+    if dataset in card.names():
         known = card.load(dataset)
         if not fetch.is_ready(known):
             say(f"{dataset}: not here yet, downloading")
@@ -108,6 +108,7 @@ def _run(run: Path, wanted: Recipe, checkpoint: Path | None, mirror: str | None,
     try:
         import torch
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
 
         from i2i.methods import METHODS
         from i2i.methods.base import Task
@@ -125,6 +126,7 @@ def _run(run: Path, wanted: Recipe, checkpoint: Path | None, mirror: str | None,
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    AcceleratorState._reset_state()  # it is one per process and would keep the precision of an earlier training
     accelerator = Accelerator(cpu=cpu, mixed_precision=precision(wanted.train.precision, cpu))
     main = accelerator.is_main_process
     with accelerator.main_process_first():
@@ -164,9 +166,12 @@ def _run(run: Path, wanted: Recipe, checkpoint: Path | None, mirror: str | None,
         raise TrainingError(f"{e}; {kept if good else 'nothing had been saved yet: try a lower train.optimizer.lr'}") from e
     if main:
         from i2i import report
+        from i2i.display import eval_line
 
         page, sheet = report.write(run), last_sheet(run)
         say(f"trained {trainer.images:,} images in {_duration(trainer.seconds)}")
+        if trainer.best:
+            say(f"  best       {eval_line({'split': held.split, **trainer.best['metrics']})} at {trainer.best['images']:,} images")
         say(f"  sheet      {sheet or 'none'}")
         say(f"  report     {page}")
         say(f"  translate  i2i translate PICTURE --model {run}")
@@ -241,17 +246,21 @@ def _view(wanted: Recipe) -> Any:
 
 def _open(wanted: Recipe, data: Prepared, reads: type, view: Any) -> tuple[Any, Any]:
     """The training split, and the held-out one as what the method reads and, where it holds pairs, as pairs."""
-    from i2i.data.batches import Pair, open_split
+    from i2i.data.batches import Pair, Unpaired, open_split
+    from i2i.data.layouts import Split, as_unpaired
     from i2i.watch import Held
+
+    def as_read(split: Split) -> Split:
+        return as_unpaired(split) if reads is Unpaired and split.kind == "paired" else split
 
     splits, block, name = data.layout.splits, wanted.data, wanted.method.name
     for key, split in (("data.split", block.split), ("data.eval_split", block.eval_split)):
         if split and split not in splits:
             raise DataError(f"{data.layout.root}: has no split {split!r} ({key}); it has {', '.join(splits)}")
     held_name = block.eval_split or next((s for s in ("val", "test") if s in splits), block.split)
-    dataset = open_split(reads, splits[block.split], view, cache_bytes=int(block.cache_gb * 2**30), who=name)
+    dataset = open_split(reads, as_read(splits[block.split]), view, cache_bytes=int(block.cache_gb * 2**30), who=name)
     still, split = replace(view, train=False), splits[held_name]
-    shown = open_split(reads, split, still, who=name)
+    shown = open_split(reads, as_read(split), still, who=name)
     paired = split.kind in ("aligned", "paired") and held_name != block.split
     return dataset, Held(held_name, shown, open_split(Pair, split, still, who=name) if paired else None)
 

@@ -1,0 +1,62 @@
+"""What every test gets: its own cache and runs folder, a fresh process state, small data sets made on the spot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache or ./runs, and none downloads from a mirror that it did not ask for."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("I2I_CACHE", str(home / "cache"))
+    monkeypatch.setenv("I2I_RUNS", str(home / "runs"))
+    monkeypatch.delenv("I2I_MIRROR", raising=False)
+
+
+MIRROR = os.environ.get("I2I_MIRROR")
+
+
+@pytest.fixture
+def mirror() -> str:
+    """The folder of real archives; tests that need it carry the marker realdata."""
+    if not MIRROR or not Path(MIRROR).is_dir():
+        pytest.skip("I2I_MIRROR names no folder of archives")
+    return str(Path(MIRROR).resolve())
+
+
+def picture(number: int, inverted: bool = False, size: int = 32) -> Image.Image:
+    """A small picture with a gradient and a box, different for each number."""
+    rng = np.random.default_rng(number)
+    ramp = np.linspace(20, 200, size)[:, None, None] * np.ones((1, size, 3)) * rng.uniform(0.4, 1.0, 3)
+    y, x = rng.integers(2, size // 2, 2)
+    ramp[y : y + size // 3, x : x + size // 3] = rng.integers(0, 255, 3)
+    return Image.fromarray((255 - ramp if inverted else ramp).astype(np.uint8))
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """train/A, train/B, val/A, val/B: b is the negative of a."""
+    root = tmp_path / "pairs"
+    for split, numbers in (("train", range(6)), ("val", range(10, 13))):
+        for side in "AB":
+            (root / split / side).mkdir(parents=True)
+            for n in numbers:
+                picture(n, inverted=side == "B").save(root / split / side / f"{n}.png")
+    return root
+
+
+@pytest.fixture
+def domains(tmp_path: Path) -> Path:
+    """trainA, trainB, testA, testB: nothing links the two."""
+    root = tmp_path / "domains"
+    for folder, numbers in (("trainA", range(5)), ("trainB", range(20, 27)), ("testA", range(40, 43)), ("testB", range(50, 52))):
+        (root / folder).mkdir(parents=True)
+        for n in numbers:
+            picture(n, inverted=folder.endswith("B")).save(root / folder / f"{n}.png")
+    return root

@@ -1,0 +1,47 @@
+"""Every method made small, without knowing it: tests of the contract take what is in the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from i2i.data.batches import Pair, Unpaired
+from i2i.methods import METHODS
+from i2i.methods.base import Method, Task
+from i2i.recipe import Recipe, build
+from i2i.strict import Source
+
+SIZE = 32
+SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3}
+
+
+def shrunk(tree: Any) -> Any:
+    """A method's settings with every size in them small."""
+    if isinstance(tree, dict):
+        return {k: SMALL[k] if k in SMALL else shrunk(v) for k, v in tree.items()}
+    return tree
+
+
+def small_config(name: str, **changes: Any) -> dict[str, Any]:
+    return {**shrunk(METHODS[name].Config().model_dump(mode="json")), **changes}
+
+
+def small_recipe(name: str, dataset: Path | str, images: int = 8, method: dict | None = None, **blocks: dict) -> Recipe:
+    """A recipe of a method with small networks: seconds on one core. ``blocks`` add to data, train and watch."""
+    off = {"log_images": 0, "sheet_images": 0, "eval_images": 0, "save_images": 0}
+    tree = {
+        "method": method or small_config(name),
+        "data": {"dataset": str(dataset), "size": SIZE, "jitter": 1.125, "workers": 0, **blocks.get("data", {})},
+        "train": {"images": images, **blocks.get("train", {})},
+        "watch": {**off, **blocks.get("watch", {})},
+    }
+    return build(tree, Source("small recipe"))
+
+
+def small_method(name: str) -> Method:
+    cls = METHODS[name]
+    return cls(cls.Config.model_validate(small_config(name)), Task(size=(SIZE, SIZE)))
+
+
+FOLDERS = {Pair: "pairs", Unpaired: "domains"}
+"""The fixture that holds data of a batch type."""
