@@ -256,4 +256,4 @@ def test_b2a_turns_the_data_and_the_names_stay_those_of_the_data(pairs: Path, tm
     blocks = {"data": {"direction": "b2a"}, "watch": {"save_images": 2}}
     info = read_info(run(tmp_path / "run", small_recipe("pix2pix", pairs, images=2, **blocks)) / "model")
     assert list(info.products) == ["b2a"]
-    assert (info.products["b2a"].source, info.products["b2a"].target, info.default) == ("B", "A", "b2a")
+    assert (info.products["b2a"].source, info.products["b2a"].target, info.default) == ("b", "a", "b2a")
