@@ -125,7 +125,8 @@ def _take_array(array: np.ndarray, channels: int) -> Taken:
     color = pixels[..., : 1 if pixels.shape[2] < 3 else 3].astype(np.float32)
     if alpha is not None:
         color[alpha == 0] = 1 if floats else 255
-    values = _channels(color, channels) * np.float32(2 if floats else 1 / 127.5) - 1
+    color = _channels(color, channels)
+    values = color * 2 - 1 if floats else color / np.float32(127.5) - 1
     return Taken(values, alpha, "array", array.dtype, array.ndim == 2)
 
 

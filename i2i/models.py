@@ -136,8 +136,9 @@ def _network(info: Info) -> str:
 
 
 def _not_found(what: str | Path, path: Path, rows: list[Row]) -> str:
-    if (path / "log.jsonl").is_file():
-        return f"{path}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {path}"
+    for run in (path, *(place / path for place in places())):
+        if (run / "log.jsonl").is_file():
+            return f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"
     if isinstance(what, Path) or len(path.parts) > 1:
         if not path.exists():
             return f"{path}: no such model folder or run"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from i2i import nets
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.folder import TENSORS, Info
+from i2i.nets.used import Used
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -36,21 +35,14 @@ def pick_device(name: str = "auto") -> torch.device:
 class TorchEngine:
     """Runs one product of a model folder.
 
-    ``batch`` is how many pictures are worth running at once: several on a GPU; one on a CPU, where more gain nothing,
-    and one where dropout stays on, because each picture has its own draw.
+    ``batch`` is how many pictures are worth running at once: one where dropout stays on, because each picture then has
+    its own draw.
     """
 
     def __init__(self, folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None):
         self.device = pick_device(device)
-        self.seed = info.inference.seed if seed is None else seed
-        self.noisy = info.inference.dropout
-        net = load_net(folder, info, product)
-        net = (nets.per_image(net) if info.inference.norm == "image" else net).to(self.device).eval()
-        for layer in net.modules():
-            if isinstance(layer, nn.modules.dropout._DropoutNd):
-                layer.train(self.noisy)
-        self.net = net
-        self.batch = 1 if self.noisy or self.device.type == "cpu" else 8
+        self.net = Used(load_net(folder, info, product).to(self.device), info.inference, seed)
+        self.batch = 1 if info.inference.dropout else 8
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """float32 [N, C, H, W] in [-1, 1] -> [N, C', H * scale, W * scale]; no picture's result depends on the others.
@@ -58,42 +50,13 @@ class TorchEngine:
         Raises:
             DataError: the device has too little memory for pictures of this size.
         """
-        with torch.inference_mode():
-            try:
-                batch = torch.from_numpy(x).to(self.device)
-                y = torch.cat([self._noisy(one) for one in batch.split(1)]) if self.noisy else self.net(batch)
-                return y.float().cpu().numpy()
-            except RuntimeError as e:  # torch.OutOfMemoryError is one of them; a CPU raises the plain class
-                if isinstance(e, torch.OutOfMemoryError) or "allocate memory" in str(e):
-                    raise DataError(
-                        f"{x.shape[3]} x {x.shape[2]} pixels are too many for the memory of {self.device}: "
-                        "translate a smaller version (resize)"
-                    ) from e
-                raise
-
-    def _noisy(self, x: Tensor) -> Tensor:
-        with seeded(self.seed, self.device):
-            return self.net(x)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers start from ``seed`` inside; outside, nobody notices: every generator is put back."""
-    cuda, mps = device.type == "cuda", device.type == "mps"
-    before = torch.mps.get_rng_state() if mps else None
-    # Not torch.manual_seed: that would also reseed the devices that are not forked here.
-    with torch.random.fork_rng(devices=[device] if cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        elif mps:
-            torch.mps.manual_seed(seed)
         try:
-            yield
-        finally:
-            if before is not None:
-                torch.mps.set_rng_state(before)
+            return self.net(torch.from_numpy(x).to(self.device)).cpu().numpy()
+        except RuntimeError as e:  # torch.OutOfMemoryError is one of them; a CPU raises the plain class
+            if not isinstance(e, torch.OutOfMemoryError) and "allocate memory" not in str(e):
+                raise
+            size = f"{x.shape[3]} x {x.shape[2]} pixels"
+            raise DataError(f"{size} are too many for the memory of {self.device}: make it smaller (resize)") from e
 
 
 def load_net(folder: Path, info: Info, product: str) -> nn.Module:

@@ -16,7 +16,7 @@ from i2i.many import Outcome, translate_many
 __all__ = ["Engine", "Outcome", "Translator", "load", "open_engine", "translate_many"]
 
 LEAST = 8  # pixels: less than that has no room for the reflected borders inside the networks
-BATCH_PIXELS = 2**22  # pictures that are run together have no more pixels than this
+BATCH_PIXELS = 2**20  # pictures that are run together have no more pixels than this
 
 
 class Engine(Protocol):
