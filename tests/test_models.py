@@ -1,0 +1,125 @@
+"""Finding a trained model by path, name or data set, and saying what is near when there is none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from models_for_tests import make_model
+
+from i2i import models
+from i2i.errors import ModelError
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("I2I_RUNS", raising=False)
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def age(path: Path, seconds: int) -> None:
+    os.utime(path / "i2i.json", (1_800_000_000 - seconds,) * 2)
+
+
+def test_by_path(here):
+    make_model(here / "m")
+    make_model(here / "elsewhere" / "model")
+    assert models.find("m") == Path("m")
+    assert models.find(here / "m") == here / "m"
+    assert models.find("m/i2i.json") == models.find("m/model.safetensors") == Path("m")
+    assert models.find("elsewhere") == Path("elsewhere/model")
+    make_model(here / "elsewhere" / "best")
+    assert models.find("elsewhere") == Path("elsewhere/best")
+    assert models.find("elsewhere/model") == Path("elsewhere/model")  # the latest can still be named
+
+
+def test_by_name_of_a_run_or_a_kept_model(here):
+    make_model(here / "runs" / "mine" / "model")
+    make_model(here / "cache" / "models" / "kept")
+    assert models.find("mine") == Path("runs/mine/model")
+    assert models.find("kept") == here / "cache" / "models" / "kept"
+    (here / "mine").mkdir()  # a folder of that name, such as the data set itself, is not in the way
+    assert models.find("mine") == Path("runs/mine/model")
+
+
+def test_by_data_set_the_newest(here):
+    for name, dataset, seconds in (
+        ("a", "facades", 300),
+        ("b", "facades", 100),
+        ("c", "maps", 0),
+        ("d", "facades", 200),
+    ):
+        make_model(here / "runs" / name / "model", dataset=dataset)
+        age(here / "runs" / name / "model", seconds)
+    assert models.find("facades") == Path("runs/b/model")
+    make_model(here / "runs" / "facades")  # a name goes before a data set
+    assert models.find("facades") == Path("runs/facades")
+
+
+def error(what) -> str:
+    with pytest.raises(ModelError) as e:
+        models.find(what)
+    return str(e.value)
+
+
+def test_unknown_names(here):
+    looked = f"looked in runs and {here / 'cache' / 'models'}"
+    assert (
+        error("facade")
+        == f"no model 'facade': (found none; {looked}); to train one: i2i train METHOD --dataset DATASET"
+    )
+    make_model(here / "runs" / "mine" / "model")
+    assert error("facade") == (
+        f"no model 'facade': did you mean 'facades'? (found: facades, mine; {looked}); "
+        "to train one: i2i train METHOD --dataset DATASET"
+    )
+    assert error("zzz").startswith("no model 'zzz': (found: facades, mine; ")
+
+
+def test_paths_that_are_no_model(here):
+    assert error("some/where") == f"{Path('some/where')}: no such model folder or run"
+    (here / "some" / "where").mkdir(parents=True)
+    assert error("some/where") == (
+        f"{Path('some/where')}: neither a model (i2i.json in it) nor a run (best/ or model/ in it)"
+    )
+    (here / "runs" / "young").mkdir(parents=True)
+    (here / "runs" / "young" / "log.jsonl").write_text("")
+    run = Path("runs/young")
+    for what in ("runs/young", "young"):
+        assert error(what) == (
+            f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"
+        )
+
+
+def test_listing_is_newest_first_and_shows_damaged_ones(here):
+    make_model(here / "runs" / "old" / "model", dataset="maps")
+    make_model(here / "runs" / "new" / "best", both=True)
+    make_model(here / "cache" / "models" / "bad")
+    (here / "cache" / "models" / "bad" / "i2i.json").write_text("{")
+    (here / "runs" / "nothing").mkdir()
+    for name, seconds in (("runs/old/model", 20), ("runs/new/best", 10), ("cache/models/bad", 30)):
+        age(here / name, seconds)
+    rows = models.listing()
+    assert [row.name for row in rows] == ["new", "old", "bad"]
+    assert rows[0].cells()[:6] == ("new", "pix2pix", "facades", "label <-> photo", "64 x 64", "2,000")
+    assert rows[1].cells()[3] == "label -> photo"
+    assert rows[2].cells()[:2] == ("bad", "damaged")
+    assert "not valid JSON" in rows[2].problem
+    assert {len(row.cells()) for row in rows} == {len(models.HEADERS)}
+    assert models.find("maps") == Path("runs/old/model")  # the damaged one is not in the way
+
+
+def test_show(here):
+    make_model(here / "runs" / "mine" / "best", dropout=True, metrics={"psnr_rgb": 17.254})
+    shown = dict(models.show("mine"))
+    assert shown["folder"] == str(Path("runs/mine/best"))
+    assert shown["which"] == "the best of its run"
+    assert shown["a2b"] == "label -> photo"
+    assert shown["network"].startswith("unet, depth 3, width 4")
+    assert shown["psnr_rgb"] == "17.25"
+    assert "drawn from seed 0" in shown["inference"]
+    assert shown["weights"].endswith(" MiB")
+    assert "default" not in shown
