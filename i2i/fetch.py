@@ -6,8 +6,6 @@ data set, put there by one rename at the very end, with a ``card.json`` inside t
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -15,15 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from urllib.parse import quote
 
 from i2i import paths
 from i2i.card import MARKER, MARKER_FORMAT, Card, File, is_ready, load, marker, prepared
 from i2i.errors import DataError, FetchError
 from i2i.ledger import Sums, lock, write_json
+from i2i.obtain import Got, mirror_base, obtain, own_copy
 from i2i.prepare import generate, inspect, prepare
-from i2i.transfer import Progress, fetch_url
-from i2i.unpack import kind
+from i2i.transfer import Progress
 
 __all__ = ["Prepared", "Progress", "download", "is_ready"]
 
@@ -34,16 +31,6 @@ class Prepared:
 
     folder: Path
     notes: list[str]
-
-
-@dataclass(frozen=True)
-class _Got:
-    """A file at hand: where it lies, where it came from, its sum."""
-
-    path: Path
-    source: str
-    sha256: str
-    differs: bool = False  # not the published bytes; only a mirror's or the user's copy may do so
 
 
 def download(
@@ -81,7 +68,7 @@ def download(
         work = Path(tempfile.mkdtemp(prefix=f".{card.name}.making-", dir=folder.parent))
         try:
             sums = Sums(paths.cache() / "archives" / card.name)
-            got: list[tuple[File, _Got]] = []
+            got: list[tuple[File, Got]] = []
             if card.generate:
                 needs = {
                     n: download(load(n), mirror=mirror, progress=progress, wait=wait, sleep=sleep)
@@ -108,7 +95,7 @@ def download(
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _differing(card: Card, got: list[tuple[File, _Got]]) -> list[str]:
+def _differing(card: Card, got: list[tuple[File, Got]]) -> list[str]:
     names = [g.path.name for _, g in got if g.differs]
     return [f"{card.name}: not byte for byte as published: {', '.join(names)}"] if names else []
 
@@ -125,19 +112,15 @@ def _gather(
     sums: Sums,
     progress: Progress | None,
     sleep: Callable[[float], None],
-) -> list[tuple[File, _Got]]:
+) -> list[tuple[File, Got]]:
     if from_file is not None:
         given = [Path(from_file)] if isinstance(from_file, str | Path) else [Path(p) for p in from_file]
         return _match(card, given, progress)
-    base = str(mirror or os.environ.get("I2I_MIRROR") or "")
-    if base and "://" in base and not base.startswith(("http://", "https://")):
-        raise FetchError(f"mirror {base}: only a folder, or an http or https address")
-    if base and "://" not in base and not Path(base).expanduser().is_dir():
-        raise FetchError(f"mirror {base}: no such folder")
+    base = mirror_base(mirror)
     return [(file, _obtain(card, file, base, sums, progress, sleep)) for file in card.files]
 
 
-def _match(card: Card, given: list[Path], progress: Progress | None) -> list[tuple[File, _Got]]:
+def _match(card: Card, given: list[Path], progress: Progress | None) -> list[tuple[File, Got]]:
     """The user's archives, matched to the card's files by name, else by order; one alone may hold everything."""
     for path in given:
         if not path.is_file():
@@ -150,105 +133,28 @@ def _match(card: Card, given: list[Path], progress: Progress | None) -> list[tup
     files = [f for f in card.files if f.name in by_name]
     if len(files) < len(card.files):
         files = [f.model_copy(update={"into": ""}) for f in files]
-    return [(f, _own_copy(f, by_name[f.name], progress)) for f in files]
-
-
-def _own_copy(file: File, path: Path, progress: Progress | None) -> _Got:
-    """A mirror's or a user's copy: other bytes than published are a note, not an error.
-
-    Where the card knows the sum of the content (``unpacked_md5``) only that counts, and ``prepare`` looks at it.
-    """
-    sha256, md5 = _digest(path, progress)
-    return _Got(path, str(path), sha256, differs=_wrong_sum(file, sha256, md5) != "" and not file.unpacked_md5)
-
-
-def _wrong_sum(file: File, sha256: str, md5: str) -> str:
-    for algorithm, want, have in (("sha256", file.sha256, sha256), ("md5", file.md5, md5)):
-        if want and want != have:
-            return f"expected {algorithm} {want}, got {have}"
-    return ""
+    return [(f, own_copy(f, by_name[f.name], progress)) for f in files]
 
 
 def _obtain(
     card: Card, file: File, base: str, sums: Sums, progress: Progress | None, sleep: Callable[[float], None]
-) -> _Got:
-    names = (file.name, *file.aka)
-    urls = list(file.urls)
-    if base and "://" in base:
-        urls = [f"{base.rstrip('/')}/{card.name}/{quote(name)}" for name in names] + urls
-    elif base:
-        for name in names:
-            path = Path(base).expanduser().resolve() / card.name / name
-            if path.is_file():
-                got = _own_copy(file, path, progress)
-                if (known := sums.known(got.source)) not in (None, got.sha256):
-                    raise FetchError(_changed(path.name, known, got, sums, "the mirror's copy is left alone"))
-                return got
-    target = sums.folder / file.name
-    kept = sums.kept(file.name)
-    if kept and kept["source"] in urls and target.is_file():
-        sha256, _ = _digest(target, progress)
-        if sha256 == kept["sha256"]:
-            return _Got(target, kept["source"], sha256)
-        target.unlink()  # it has rotted on this disk
-    failed: list[str] = []
-    for url in urls:
-        try:
-            fetch_url(url, target, progress=progress, sleep=sleep)
-            return _accept(file, target, url, url not in file.urls, sums, progress)
-        except FetchError as e:
-            failed.append(str(e))
-    if card.withheld and not file.urls:
-        raise FetchError(
-            f"{card.name} may not be handed on: {' '.join(card.withheld.split())}"
-            f" Then: i2i datasets download {card.name} --from-file FILE"
+) -> Got:
+    def excuse(failed: str) -> str:
+        if card.withheld and not file.urls:
+            return (
+                f"{card.name} may not be handed on: {' '.join(card.withheld.split())}"
+                f" Then: i2i datasets download {card.name} --from-file FILE"
+            )
+        where = "" if base else " or --mirror FOLDER"
+        return (
+            f"{file.name} could not be had: {failed}. Try again later (what has arrived is kept),"
+            f" or give a copy of your own: --from-file FILE{where}"
         )
-    where = "" if base else " or --mirror FOLDER"
-    raise FetchError(
-        f"{file.name} could not be had: {'; '.join(failed)}. Try again later (what has arrived is kept),"
-        f" or give a copy of your own: --from-file FILE{where}"
-    )
+
+    return obtain(card.name, file, base, sums, progress, sleep, excuse)
 
 
-def _accept(file: File, path: Path, url: str, mirrored: bool, sums: Sums, progress: Progress | None) -> _Got:
-    """A file fresh from the web: its sum, and whether it is an archive at all. What is wrong does not stay."""
-    sha256, md5 = _digest(path, progress)
-    bad = _wrong_sum(file, sha256, md5)
-    got = _Got(path, url, sha256, differs=bool(bad) and mirrored and not file.unpacked_md5)
-    wrong = f"{file.name} from {url}: wrong checksum: {bad}; the file is removed" if bad and not mirrored else ""
-    if (known := sums.known(url)) not in (None, sha256):
-        wrong = wrong or _changed(file.name, known, got, sums, "the file is removed")
-    if not wrong and file.unpack and kind(path) is None:
-        wrong = f"{url}: what came is not an archive (a web page?); the file is removed"
-    if wrong:
-        path.unlink()
-        raise FetchError(wrong)
-    sums.keep(file.name, got.source, got.sha256)
-    return got
-
-
-def _changed(name: str, known: str | None, got: _Got, sums: Sums, then: str) -> str:
-    return (
-        f"{name}: changed since it was first used: expected sha256 {known}, got {got.sha256} from {got.source}; {then}."
-        f" If the change is meant, delete {sums.path} and run again"
-    )
-
-
-def _digest(path: Path, progress: Progress | None) -> tuple[str, str]:
-    """sha256 and md5 in one reading."""
-    sha256, md5, done = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    total = path.stat().st_size
-    with path.open("rb") as f:
-        while chunk := f.read(1 << 20):
-            sha256.update(chunk)
-            md5.update(chunk)
-            done += len(chunk)
-            if progress:
-                progress(f"check {path.name}", done, total)
-    return sha256.hexdigest(), md5.hexdigest()
-
-
-def _publish(card: Card, data: Path, folder: Path, got: list[tuple[File, _Got]], found: dict, notes: list[str]) -> None:
+def _publish(card: Card, data: Path, folder: Path, got: list[tuple[File, Got]], found: dict, notes: list[str]) -> None:
     """The marker, then one rename: from one moment to the next the data set is there, whole."""
     files = [{"name": f.name, "source": g.source, "sha256": g.sha256, "bytes": g.path.stat().st_size} for f, g in got]
     made = datetime.now(timezone.utc).isoformat(timespec="seconds")
