@@ -80,7 +80,7 @@ class Train(Strict):
 
 
 class Watch(Strict):
-    """What is shown and kept, each every so many images; 0 switches it off."""
+    """What is shown and kept, each every so many images; 0 switches it off, but the end is always saved."""
 
     log_images: Count = 100
     sheet_images: Count = 2000

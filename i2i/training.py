@@ -15,6 +15,8 @@ from i2i.errors import DataError, MissingExtra, RecipeError, TrainingError, Usag
 if TYPE_CHECKING:
     from i2i.data.layouts import Layout
     from i2i.recipe import Recipe
+    from i2i.trainer import Trainer
+    from i2i.watch import Held
 
 LOG, RECIPE = "log.jsonl", "recipe.yaml"
 RESUMABLE = ("train.", "watch.", "data.workers", "data.cache_gb")
@@ -113,12 +115,15 @@ def _run(run: Path, wanted: Recipe, checkpoint: Path | None, mirror: str | None,
         from i2i.methods import METHODS
         from i2i.methods.base import Task
         from i2i.trainer import Stopped, Trainer
-        from i2i.watch import last_sheet
+        from i2i.watch import checkpoints, last_sheet
     except ModuleNotFoundError as e:
         if e.name and e.name.startswith("i2i"):
             raise
         raise MissingExtra(e.name or "torch", "train") from e
     from rich.console import Console
+
+    from i2i import report
+    from i2i.display import eval_line
 
     console = Console(quiet=quiet)
 
@@ -155,23 +160,23 @@ def _run(run: Path, wanted: Recipe, checkpoint: Path | None, mirror: str | None,
         if main:
             _train_watched(run, wanted, data, held, trainer, checkpoint is not None, quiet)
         else:
-            trainer.periodic = [(wanted.watch.save_images, lambda t: t.save(run / "checkpoints" / f"{t.images:08d}"))]
-            trainer.train()
+            _train_along(run, wanted, trainer)
     except Stopped:
-        say(f"stopped and saved at {trainer.images:,} images; go on with: i2i train --resume {run}")
+        if main:
+            say(f"stopped and saved at {trainer.images:,} images; go on with: i2i train --resume {run}")
+            report.write(run)
         raise KeyboardInterrupt from None
     except TrainingError as e:
-        good = sorted(p.name for p in (run / "checkpoints").glob("[0-9]*"))
-        kept = f"the last good state is kept: i2i train --resume {run} train.optimizer.lr={trainer.recipe.train.optimizer.lr / 2:.1e}"
-        raise TrainingError(f"{e}; {kept if good else 'nothing had been saved yet: try a lower train.optimizer.lr'}") from e
+        slower = f"train.optimizer.lr={wanted.train.optimizer.lr / 2:.1e}"
+        kept = f"the last good state is kept: i2i train --resume {run} {slower}"
+        nothing = f"nothing had been saved yet: try {slower}"
+        raise TrainingError(f"{e}; {kept if checkpoints(run) else nothing}") from e
     if main:
-        from i2i import report
-        from i2i.display import eval_line
-
         page, sheet = report.write(run), last_sheet(run)
         say(f"trained {trainer.images:,} images in {_duration(trainer.seconds)}")
         if trainer.best:
-            say(f"  best       {eval_line({'split': held.split, **trainer.best['metrics']})} at {trainer.best['images']:,} images")
+            measured = eval_line({"split": held.split, **trainer.best["metrics"]})
+            say(f"  best       {measured} at {trainer.best['images']:,} images")
         say(f"  sheet      {sheet or 'none'}")
         say(f"  report     {page}")
         say(f"  translate  i2i translate PICTURE --model {run}")
@@ -179,9 +184,9 @@ def _run(run: Path, wanted: Recipe, checkpoint: Path | None, mirror: str | None,
 
 
 def _train_watched(
-    run: Path, wanted: Recipe, data: Prepared, held: Any, trainer: Any, resumed: bool, quiet: bool
+    run: Path, wanted: Recipe, data: Prepared, held: Held, trainer: Trainer, resumed: bool, quiet: bool
 ) -> None:
-    """Train with the log, the display and everything periodic; whatever ends it, the state is saved if it is sound."""
+    """Train in the main process, with the log, the display and everything periodic."""
     import torch
 
     from i2i.display import display
@@ -194,26 +199,41 @@ def _train_watched(
     title = f"{wanted.method.name} on {name} → {run}"
     if resumed:
         RunLog.rewind(run / LOG, trainer.images)
-    with (
-        RunLog(run / LOG) as log,
-        display(wanted.train.images, title, quiet=quiet) as show,
-    ):
+    with RunLog(run / LOG) as log, display(wanted.train.images, title, quiet=quiet) as show:
         trackers = open_trackers(wanted.watch.trackers, run, wanted.dump(), images=trainer.images, warn=show.note)
         watch = Watch(run, wanted, data.domains, name, held, log, show, trackers, data.card.about.licence)
         watch.start(trainer)
         log.write(
-            "resume" if resumed else "start", time=time.time(), images=trainer.images, recipe=f"{wanted.method.name}-{name}",
-            device=str(trainer.device), precision=trainer.accelerator.mixed_precision, processes=trainer.world,
-            threads=torch.get_num_threads(), version=__version__, torch=torch.__version__, python=platform.python_version(),
+            "resume" if resumed else "start", time=time.time(), images=trainer.images,
+            recipe=f"{wanted.method.name}-{name}", device=str(trainer.device), processes=trainer.world,
+            precision={"no": "fp32"}.get(trainer.accelerator.mixed_precision, trainer.accelerator.mixed_precision),
+            threads=torch.get_num_threads(), version=__version__, torch=torch.__version__,
+            python=platform.python_version(),
         )  # fmt: skip
         try:
             trainer.train()
-        except Stopped:
+        except (Stopped, DataError):  # a picture that cannot be read: mend it and go on from here
             watch.save(trainer)
             raise
         finally:
             trackers.close()
         log.write("end", time=time.time(), images=trainer.images, seconds=trainer.seconds)
+
+
+def _train_along(run: Path, wanted: Recipe, trainer: Trainer) -> None:
+    """Train in every other process: the same steps, and its own part of each checkpoint."""
+    from i2i.trainer import Stopped
+    from i2i.watch import checkpoint_of
+
+    def save(trainer: Trainer) -> None:
+        trainer.save(checkpoint_of(run, trainer.images))
+
+    trainer.periodic = [(wanted.watch.save_images or wanted.train.images, save)]
+    try:
+        trainer.train()
+    except Stopped:
+        save(trainer)
+        raise
 
 
 def precision(asked: str, cpu: bool) -> str:

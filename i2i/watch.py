@@ -54,7 +54,7 @@ class Watch:
         watch = self.recipe.watch
         trainer.periodic = [
             (watch.log_images, self.losses), (watch.sheet_images, self.sheet),
-            (watch.eval_images, self.evaluate), (watch.save_images, self.save),
+            (watch.eval_images, self.evaluate), (watch.save_images or self.recipe.train.images, self.save),
         ]  # fmt: skip
         self.mark = (trainer.images, trainer.seconds, trainer.waited)
 
@@ -121,7 +121,7 @@ class Watch:
     def save(self, trainer: Trainer) -> None:
         """A checkpoint to resume from and the model as it is now; only the last ``watch.keep`` checkpoints stay."""
         began = time.perf_counter()
-        path = self.run / "checkpoints" / f"{trainer.images:08d}"
+        path = checkpoint_of(self.run, trainer.images)
         trainer.save(path)
         if trainer.accelerator.is_main_process:
             last = trainer.best.get("metrics", {}) if trainer.best.get("images") == trainer.images else {}
@@ -158,6 +158,10 @@ class Watch:
 def pixels(batch: Tensor) -> Any:
     """The first picture of a batch [N, C, H, W] in [-1, 1] as uint8 [H, W, C]."""
     return (as_written(batch[0]) * 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def checkpoint_of(run: Path, images: int) -> Path:
+    return run / "checkpoints" / f"{images:08d}"
 
 
 def checkpoints(run: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from small import FOLDERS, small_config, small_recipe
 from i2i import training
 from i2i.data.batches import Pair, loader, open_split
 from i2i.data.layouts import recognise
-from i2i.errors import RecipeError, TrainingError, UsageError
+from i2i.errors import DataError, RecipeError, TrainingError, UsageError
 from i2i.log import RunLog
 from i2i.methods import METHODS
 from i2i.methods.base import Task
@@ -147,6 +147,26 @@ def test_keeps_the_last_checkpoints_and_the_best_model(pairs: Path, tmp_path: Pa
     assert find(done) == done / "best"
     assert evals[0]["psnr_rgb_input"] == evals[-1]["psnr_rgb_input"]
     assert not list((done / "checkpoints").glob(".*"))
+
+
+def test_the_end_is_saved_even_if_nothing_else_is(pairs: Path, tmp_path: Path) -> None:
+    done = run(tmp_path / "run", small_recipe("pix2pix", pairs, images=3))
+    assert [p.name for p in checkpoints(done)] == ["00000003"]
+    assert find(done) == done / "model"
+
+
+def test_a_picture_that_cannot_be_read_costs_nothing(pairs: Path, tmp_path: Path) -> None:
+    sick = pairs / "train/A/3.png"
+    healthy = sick.read_bytes()
+    wanted = small_recipe("pix2pix", pairs, images=8, data={"cache_gb": 0})
+    sick.write_bytes(healthy[:100])
+    with pytest.raises(DataError, match=r"train/A/3\.png: "):
+        run(tmp_path / "run", wanted)
+    reached = int(last(tmp_path / "run").name)
+    assert 0 < reached < 6
+    sick.write_bytes(healthy)
+    whole = run(tmp_path / "whole", wanted)
+    assert_same_state(last(training.resume(tmp_path / "run", quiet=True)), last(whole))
 
 
 def test_the_average_is_what_the_formula_says(pairs: Path) -> None:
