@@ -41,7 +41,7 @@ HEADERS = ("name", "method", "data set", "directions", "size", "images", "saved"
 def find(what: str | Path) -> Path:
     """The model folder that is meant by ``--model``: the first of
 
-    1. a path: a model folder, a file in it, or a run (its best model if it has one, else its latest);
+    1. a path: a model folder, a file in it, or a run (its latest model);
     2. a run or a kept model of that name;
     3. the newest model that was trained on the data set of that name.
 
@@ -69,8 +69,12 @@ def places() -> tuple[Path, Path]:
 
 
 def inside(path: Path) -> Path | None:
-    """The model folder that ``path`` is or, for a run, holds: the best, else the latest."""
-    return next((p for p in (path, path / BEST, path / LATEST) if folder.is_model(p)), None)
+    """The model folder that ``path`` is or, for a run, holds: the latest, else the best.
+
+    The best is one by a measure, and PSNR, the measure of pairs, likes the blur of an early generator more than the sharp
+    texture of a later one. Who wants it says so: ``runs/mine/best``.
+    """
+    return next((p for p in (path, path / LATEST, path / BEST) if folder.is_model(p)), None)
 
 
 def listing() -> list[Row]:
@@ -142,7 +146,7 @@ def _not_found(what: str | Path, path: Path, rows: list[Row]) -> str:
     if isinstance(what, Path) or len(path.parts) > 1:
         if not path.exists():
             return f"{path}: no such model folder or run"
-        return f"{path}: neither a model ({INFO} in it) nor a run ({BEST}/ or {LATEST}/ in it)"
+        return f"{path}: neither a model ({INFO} in it) nor a run ({LATEST}/ or {BEST}/ in it)"
     names = sorted({row.name for row in rows} | {row.info.dataset for row in rows if row.info})
     near = difflib.get_close_matches(str(what), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -32,7 +32,8 @@ def test_by_path(here):
     assert models.find("m/i2i.json") == models.find("m/model.safetensors") == Path("m")
     assert models.find("elsewhere") == Path("elsewhere/model")
     make_model(here / "elsewhere" / "best")
-    assert models.find("elsewhere") == Path("elsewhere/best")
+    assert models.find("elsewhere") == Path("elsewhere/model")  # the best has to be asked for
+    assert models.find("elsewhere/best") == Path("elsewhere/best")
     assert models.find("elsewhere/model") == Path("elsewhere/model")  # the latest can still be named
 
 
@@ -83,7 +84,7 @@ def test_paths_that_are_no_model(here):
     assert error("some/where") == f"{Path('some/where')}: no such model folder or run"
     (here / "some" / "where").mkdir(parents=True)
     assert error("some/where") == (
-        f"{Path('some/where')}: neither a model (i2i.json in it) nor a run (best/ or model/ in it)"
+        f"{Path('some/where')}: neither a model (i2i.json in it) nor a run (model/ or best/ in it)"
     )
     (here / "runs" / "young").mkdir(parents=True)
     (here / "runs" / "young" / "log.jsonl").write_text("")

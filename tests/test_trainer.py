@@ -144,7 +144,8 @@ def test_keeps_the_last_checkpoints_and_the_best_model(pairs: Path, tmp_path: Pa
 
     info = read_info(done / "best")
     assert (info.images, info.metrics["psnr_rgb"]) == (best["images"], best["psnr_rgb"])
-    assert find(done) == done / "best"
+    assert find(done) == done / "model"
+    assert find(done / "best") == done / "best"
     assert evals[0]["psnr_rgb_input"] == evals[-1]["psnr_rgb_input"]
     assert not list((done / "checkpoints").glob(".*"))
 
