@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ class Task:
     size: tuple[int, int] = (256, 256)
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """Base of all methods.
 
     A subclass sets ``self.players`` (name -> networks with one optimizer), ``self.products`` (``"a2b"``, ``"b2a"`` ->
@@ -49,16 +50,16 @@ class Method(nn.Module):
     products: dict[str, nn.Module]
     inference: Inference
 
+    @abstractmethod
     def step(self, batch: Any, it: int) -> Iterator[Update]:
         """The moves of one training step on a batch. ``it`` counts the steps before this one."""
-        raise NotImplementedError(f"{type(self).__name__}.step")
 
+    @abstractmethod
     def panels(self, nets: Nets, batch: Any) -> dict[str, Tensor]:
         """The columns of a sample sheet: caption -> pictures [N, C, H, W] in [-1, 1]; ``nets`` are the products.
 
         ``{a}`` and ``{b}`` in a caption stand for the names of the domains.
         """
-        raise NotImplementedError(f"{type(self).__name__}.panels")
 
 
 def new_generator(config: Generator, inputs: int, outputs: int, size: tuple[int, int], init: Init) -> nn.Module:
