@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ def test_all_blocks_are_found() -> None:
 
 
 @pytest.fixture
-def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The method of CONTRIBUTING as if its file and its line in the table were there."""
     path = tmp_path / "added" / f"{NAME}.py"
     path.parent.mkdir()
@@ -44,7 +44,6 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     monkeypatch.setitem(METHODS, NAME, module.Regression)
-    yield
 
 
 def contract() -> list[Callable[..., None]]:
