@@ -141,11 +141,14 @@ def find_for(method: str, dataset: str | None) -> Path:
     """The recipe of a method for a data set: its own, else the method's recipe for any folder.
 
     Raises:
-        RecipeError: the method is not known.
+        RecipeError: the method is not known; it may as well have been meant as a recipe's name.
     """
     known = sorted({n.split("-", 1)[0] for n in names()})
     if method not in known:
-        raise RecipeError(f"no method {method!r}{did_you_mean(method, known)} (one of {', '.join(known)})")
+        near = did_you_mean(method, [*known, *names()])
+        raise RecipeError(
+            f"no method or recipe {method!r}{near} (methods: {', '.join(known)}; i2i recipes list shows all recipes)"
+        )
     if dataset and "/" not in dataset and f"{method}-{dataset}" in names():
         return find(f"{method}-{dataset}")
     return find(f"{method}-folder")
@@ -172,6 +175,8 @@ def load(path: Path, overrides: Sequence[str] = (), dataset: str | None = None) 
         key, value = _parse(override)
         _merge(tree, key, value)
         places[key] = f"override {override}"
+        for end in range(1, len(key)):
+            places.setdefault(key[:end], f"override {override}")  # a block that only the override has
     return build(tree, Source(source.name, places))
 
 

@@ -41,7 +41,11 @@ def train(
     """
     extra = [] if seed is None else [f"train.seed={seed}"]
     path = recipe.find(what) if what.endswith((".yaml", ".yml")) or what in recipe.names() else None
-    path = path or recipe.find_for(what, dataset)
+    if path is None:
+        path = recipe.find_for(what, dataset)
+        if dataset is None and not any(o.startswith("data.dataset=") for o in overrides):
+            names = "NAME (i2i datasets list shows all)"
+            raise UsageError(f"train {what} on what? --dataset {names} or --dataset ./my_folder")
     wanted = recipe.load(path, [*overrides, *extra], dataset=dataset)
     run = Path(out) if out else _free_name(wanted)
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
