@@ -6,15 +6,18 @@ Nothing heavy is imported at module level: ``i2i --help`` answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from i2i import __version__
 from i2i.errors import I2IError, UsageError
+
+if TYPE_CHECKING:
+    from i2i.transfer import Progress
 
 app = typer.Typer(
     name="i2i", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -40,7 +43,9 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -77,7 +82,7 @@ def train(
 
 @app.command()
 def translate(
-    pictures: Annotated[list[str], typer.Argument(help="Pictures and folders of pictures: all of them are translated.")],
+    pictures: Annotated[list[str], typer.Argument(help="Pictures and folders: all in them are translated.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or the name of one.")],
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, if the model has both.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where results go.")] = Path("out"),
@@ -152,7 +157,7 @@ def datasets_download(
     name: str,
     mirror: Mirror = None,
     from_file: Annotated[list[Path] | None, typer.Option(help="An archive that you already have.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse a copy that differs from the published set.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what differs from the published set.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Prepare it again although it is ready.")] = False,
 ) -> None:
     """Download, verify and unpack a data set."""
@@ -234,7 +239,8 @@ def models_list() -> None:
 
     rows = models.listing()
     if not rows:
-        typer.echo(f"no models yet (looked in {' and '.join(map(str, models.places()))}): i2i train METHOD --dataset NAME")
+        looked = " and ".join(map(str, models.places()))
+        typer.echo(f"no models yet (looked in {looked}): i2i train METHOD --dataset NAME")
         return
     _table([row.cells() for row in rows], models.HEADERS)
     for row in rows:
@@ -260,17 +266,19 @@ def _table(rows: Iterable[Sequence[str]], headers: Sequence[str] = ()) -> None:
 
 
 @contextmanager
-def _progress(title: str) -> Iterator[Callable[[str, int, int | None], Any]]:
+def _progress(title: str) -> Iterator[Progress]:
     """A bar while something takes long, only in a terminal."""
+    import rich.progress
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda stage, done, total: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    share = TextColumn("{task.percentage:3.0f} %")
+    columns = (TextColumn("{task.description}"), BarColumn(), share, TimeRemainingColumn())
+    with rich.progress.Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(title, total=None)
         yield lambda stage, done, total: bars.update(task, description=stage, completed=done, total=total)
 
