@@ -1,7 +1,7 @@
 """A trained model is a folder: ``i2i.json`` says what it is, ``model.safetensors`` holds its numbers.
 
 One folder may hold several products (``a2b``, ``b2a``): its tensors are named ``<product>/<state_dict key>``, so that
-one direction can be read without the other.
+one direction can be read without the other. An exported model is such a folder with an ONNX file for each product.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,7 @@ class Product(Strict):
     multiple: int  # height and width must be multiples of it
     scale: int = 1  # the output is that many times as large
     channels: tuple[int, int] = (3, 3)  # of the input and of the output
+    file: str = TENSORS  # where its numbers are; the ending says which engine runs it
 
 
 class Inference(Strict):
@@ -61,6 +62,29 @@ class Inference(Strict):
         return f"{norm}; {noise if self.dropout else 'nothing is random: one picture, one result.'}"
 
 
+class Proof(Strict):
+    """How an exported file answers compared with the torch network it was made from; values go from -1 to 1."""
+
+    max: float  # the largest absolute difference that was seen
+    mean: float  # the mean absolute difference
+    psnr: float | None  # decibels, for the range 2; None: no difference at all
+    bytes: int  # of the file
+
+
+class Export(Strict):
+    """How a folder of ONNX files was made, and what was proven before it was kept."""
+
+    target: str
+    opset: int
+    precision: Literal["fp32", "fp16", "int8"]
+    tolerance: float  # the largest absolute difference that was allowed
+    sizes: tuple[tuple[int, int], ...]  # height, width of the compared pictures; other sizes work as well
+    batches: tuple[int, ...]  # how many of them at once
+    noise_removed: bool  # the trained model keeps dropout on, this one answers without it
+    proofs: dict[str, Proof]  # for each product
+    torch: str  # the version that made it
+
+
 class Info(Strict):
     """Everything about a trained model but its numbers."""
 
@@ -77,6 +101,7 @@ class Info(Strict):
     inference: Inference
     metrics: dict[str, float] = Field(default_factory=dict)
     licence: str = ""
+    export: Export | None = None  # of an exported model
 
 
 def is_model(folder: Path) -> bool:
@@ -114,10 +139,7 @@ def read_info(folder: Path) -> Info:
 
 
 def write(folder: Path, info: Info, tensors: Mapping[str, Mapping[str, np.ndarray | Tensor]]) -> None:
-    """Writes a model folder as a whole: product -> state_dict in ``tensors``.
-
-    Everything is written into a folder beside it, brought to disk and then swapped in. Where the system can exchange
-    two folders in one step (Linux, macOS) a complete model is there at every moment, elsewhere but for an instant.
+    """Writes a model folder: product -> state_dict in ``tensors``.
 
     Raises:
         ModelError: the folder exists and is something else than a model; products and tensors do not belong together.
@@ -126,6 +148,24 @@ def write(folder: Path, info: Info, tensors: Mapping[str, Mapping[str, np.ndarra
         raise ModelError(f"{folder}: products {sorted(info.products)} do not fit tensors for {sorted(tensors)}")
     if info.default not in info.products:
         raise ModelError(f"{folder}: default {info.default!r} is none of the products {sorted(info.products)}")
+
+    def fill(fresh: Path) -> Info:
+        _save({f"{p}/{key}": t for p, state in tensors.items() for key, t in state.items()}, fresh / TENSORS)
+        return info
+
+    write_whole(folder, fill)
+
+
+def write_whole(folder: Path, fill: Callable[[Path], Info], readme: Callable[[Info], str] | None = None) -> None:
+    """Writes a model folder as a whole: ``fill`` puts the network's files into a folder and describes them.
+
+    Everything is written into a folder beside it, brought to disk and then swapped in. Where the system can exchange
+    two folders in one step (Linux, macOS) a complete model is there at every moment, elsewhere but for an instant.
+    If ``fill`` fails, nothing has changed.
+
+    Raises:
+        ModelError: the folder exists and is something else than a model.
+    """
     if folder.exists() and not is_model(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise ModelError(f"{folder}: exists and is not a model folder: choose another place, nothing was written")
     folder = folder.resolve()  # a link stays a link, to the new model
@@ -135,8 +175,8 @@ def write(folder: Path, info: Info, tensors: Mapping[str, Mapping[str, np.ndarra
         shutil.rmtree(fresh)  # what a killed write left behind
     fresh.mkdir()
     try:
-        _save({f"{p}/{key}": t for p, state in tensors.items() for key, t in state.items()}, fresh / TENSORS)
-        (fresh / CARD).write_text(card(info), encoding="utf-8")
+        info = fill(fresh)
+        (fresh / CARD).write_text((readme or card)(info), encoding="utf-8")
         (fresh / INFO).write_text(json.dumps(info.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
         for path in (*fresh.iterdir(), fresh):
             _to_disk(path)
@@ -206,18 +246,12 @@ def _exchange(a: Path, b: Path) -> bool:
         return False
 
 
-def card(info: Info) -> str:
-    """The model card: what it is, how to use it, where it comes from."""
+def card(info: Info, use: Sequence[str] = ()) -> str:
+    """The model card: what it is, how to use it (``use`` in place of the usual lines), where it comes from."""
     ways = [f"{p.source} -> {p.target} (`{key}`)" for key, p in info.products.items()]
     numbers = [f"| {name} | {value:.4g} |" for name, value in info.metrics.items()]
     multiple = info.products[info.default].multiple
-    lines = [
-        f"# {info.name}",
-        "",
-        f"An image-to-image model: {' and '.join(ways)}. Trained with i2i: {info.method} on {info.dataset}.",
-        "",
-        "## Use",
-        "",
+    usual = [
         "```",
         "pip install 'i2i-toolkit[train]'",
         "i2i translate picture.jpg --model path/to/this/folder",
@@ -228,6 +262,15 @@ def card(info: Info) -> str:
         f'translate = i2i.load("path/to/this/folder", direction="{info.default}")',
         'translate("picture.jpg").save("translated.png")',
         "```",
+    ]
+    lines = [
+        f"# {info.name}",
+        "",
+        f"An image-to-image model: {' and '.join(ways)}. Trained with i2i: {info.method} on {info.dataset}.",
+        "",
+        "## Use",
+        "",
+        *(use or usual),
         "",
         f"Pictures of any size: they are padded to a multiple of {multiple} and cropped back.",
         f"It was trained at {info.size[1]} x {info.size[0]} pixels and works best near that size.",
