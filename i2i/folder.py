@@ -102,6 +102,7 @@ class Info(Strict):
     metrics: dict[str, float] = Field(default_factory=dict)
     licence: str = ""
     export: Export | None = None  # of an exported model
+    origin: str = ""  # where the weights come from, if i2i did not train them
 
 
 def is_model(folder: Path) -> bool:
@@ -251,6 +252,8 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
     ways = [f"{p.source} -> {p.target} (`{key}`)" for key, p in info.products.items()]
     numbers = [f"| {name} | {value:.4g} |" for name, value in info.metrics.items()]
     multiple = info.products[info.default].multiple
+    trained = f"Trained with i2i: {info.method} on {info.dataset}."
+    converted = f"Weights of another project, converted by i2i {info.i2i}: {info.origin}."
     usual = [
         "```",
         "pip install 'i2i-toolkit[train]'",
@@ -266,7 +269,7 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
     lines = [
         f"# {info.name}",
         "",
-        f"An image-to-image model: {' and '.join(ways)}. Trained with i2i: {info.method} on {info.dataset}.",
+        f"An image-to-image model: {' and '.join(ways)}. {converted if info.origin else trained}",
         "",
         "## Use",
         "",
@@ -281,7 +284,7 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
         f"- Method: {info.method}",
         f"- Data set: {info.dataset}",
         f"- Picture size (height x width): {info.size[0]} x {info.size[1]}",
-        f"- Pictures seen: {info.images:,}",
+        *([] if info.origin else [f"- Pictures seen: {info.images:,}"]),
         f"- i2i {info.i2i}, model format {info.format}",
         "",
         *(["## Measured", "", "| metric | value |", "|---|---|", *numbers, ""] if numbers else []),

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from i2i import folder, paths
+from i2i import folder, known, paths
 from i2i.errors import ModelError
 from i2i.folder import INFO, TENSORS, Info
+from i2i.transfer import Progress
 
 BEST, LATEST = "best", "model"  # the two models of a run: by its measure, and the last one saved
 
@@ -31,23 +32,34 @@ class Row:
         if self.info is None:
             return (self.name, "damaged", "", "", "", "", when, str(self.folder))
         info = self.info
-        facts = (info.method, info.dataset, directions(info), f"{info.size[0]} x {info.size[1]}", f"{info.images:,}")
+        facts = (info.method, info.dataset, directions(info), f"{info.size[0]} x {info.size[1]}", _seen(info))
         return (self.name, *facts, when, str(self.folder))
 
 
 HEADERS = ("name", "method", "data set", "directions", "size", "images", "saved", "folder")
 
 
-def find(what: str | Path) -> Path:
+def find(what: str | Path, progress: Progress | None = None) -> Path:
     """The model folder that is meant by ``--model``: the first of
 
     1. a path: a model folder, a file in it, or a run (its latest model);
     2. a run or a kept model of that name;
-    3. the newest model that was trained on the data set of that name.
+    3. the newest model that i2i trained on the data set of that name;
+    4. a published model of that name, fetched at its first use (``progress`` is told how far it is).
 
     Raises:
         ModelError: none of these; with the near names and the places that were looked at.
+        FetchError: a published model that could not be had.
     """
+    if model := _here(what):
+        return model
+    if (published := _published(what)) and not _young(what):
+        return known.ready(published, progress)
+    raise ModelError(_not_found(what))
+
+
+def _here(what: str | Path) -> Path | None:
+    """Steps 1 to 3 of ``find``."""
     path = Path(what).expanduser()
     if path.name in (INFO, TENSORS) and path.is_file():
         path = path.parent
@@ -57,11 +69,19 @@ def find(what: str | Path) -> Path:
     for place in places():
         if Path(name).name == name and (model := inside(place / name)):
             return model
-    rows = listing()
-    trained = [row for row in rows if row.info and row.info.dataset == name]
-    if trained:
-        return max(trained, key=lambda row: row.saved).folder
-    raise ModelError(_not_found(what, path, rows))
+    # Foreign weights are not counted: zebra2horse learned from the data set horse2zebra, and is not what is meant.
+    trained = [row for row in listing() if row.info and not row.info.origin and row.info.dataset == name]
+    return max(trained, key=lambda row: row.saved).folder if trained else None
+
+
+def _published(what: str | Path) -> known.Known | None:
+    return None if isinstance(what, Path) else known.lookup(what)
+
+
+def _young(what: str | Path) -> Path | None:
+    """A run that is meant and has no model yet."""
+    path = Path(what).expanduser()
+    return next((run for run in (path, *(place / path for place in places())) if (run / "log.jsonl").is_file()), None)
 
 
 def places() -> tuple[Path, Path]:
@@ -96,12 +116,19 @@ def _rows() -> Iterator[Row]:
 
 
 def show(what: str | Path) -> list[tuple[str, str]]:
-    """All that is known about one model, as lines of a key and a value.
+    """All that is known about one model, as lines of a key and a value; nothing is fetched for it.
 
     Raises:
         ModelError: not found, or damaged.
     """
-    model = find(what)
+    model = _here(what)
+    if model is None:
+        published = _published(what)
+        if published is None or _young(what):
+            raise ModelError(_not_found(what))
+        if not known.is_here(published):
+            return known.describe(published)
+        model = known.place(published)
     info = folder.read_info(model)
     tensors = model / TENSORS
     size = f"{tensors.stat().st_size / 2**20:.1f} MiB" if tensors.is_file() else "missing"
@@ -112,7 +139,7 @@ def show(what: str | Path) -> list[tuple[str, str]]:
         ("method", info.method),
         ("data set", info.dataset),
         ("size", f"{info.size[0]} x {info.size[1]} (height x width) in training; any size when used"),
-        ("images seen", f"{info.images:,}"),
+        ("images seen", _seen(info)),
         *((key, f"{p.source} -> {p.target}") for key, p in info.products.items()),
         ("default", info.default if len(info.products) > 1 else ""),
         ("network", _network(info)),
@@ -121,6 +148,7 @@ def show(what: str | Path) -> list[tuple[str, str]]:
         *((name, f"{value:.4g}") for name, value in info.metrics.items()),
         ("weights", size),
         ("licence", info.licence or "not stated"),
+        ("origin", info.origin),
         ("written by", f"i2i {info.i2i}"),
     ]
     return [(key, value) for key, value in lines if value]
@@ -139,17 +167,25 @@ def _network(info: Info) -> str:
     return ", ".join([str(config.pop("net", "?")), *(f"{key} {value}" for key, value in config.items())])
 
 
-def _not_found(what: str | Path, path: Path, rows: list[Row]) -> str:
-    for run in (path, *(place / path for place in places())):
-        if (run / "log.jsonl").is_file():
-            return f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"
+def _seen(info: Info) -> str:
+    return "" if info.origin else f"{info.images:,}"
+
+
+def _not_found(what: str | Path) -> str:
+    path = Path(what).expanduser()
+    if run := _young(what):
+        return f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"
+    if path.is_file() and path.suffix.lower() in (".pth", ".pt", ".safetensors"):
+        return f"{path}: a file of weights: i2i models import {path} makes a model of it"
     if isinstance(what, Path) or len(path.parts) > 1:
         if not path.exists():
             return f"{path}: no such model folder or run"
         return f"{path}: neither a model ({INFO} in it) nor a run ({LATEST}/ or {BEST}/ in it)"
-    names = sorted({row.name for row in rows} | {row.info.dataset for row in rows if row.info})
-    near = difflib.get_close_matches(str(what), names, n=1, cutoff=0.5)
+    rows = listing()
+    names = sorted({row.name for row in rows} | {row.info.dataset for row in rows if row.info and not row.info.origin})
+    near = difflib.get_close_matches(str(what), [*names, *known.KNOWN, *known.ALIASES], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     found = f"found: {', '.join(names)}" if names else "found none"
     looked = f"looked in {' and '.join(str(place) for place in places())}"
-    return f"no model {str(what)!r}: {hint}({found}; {looked}); to train one: i2i train METHOD --dataset DATASET"
+    ways = "published ones: i2i models list --known; to train one: i2i train METHOD --dataset DATASET"
+    return f"no model {str(what)!r}: {hint}({found}; {looked}); {ways}"

@@ -12,6 +12,7 @@ from i2i.errors import MissingExtra, ModelError, UsageError
 from i2i.folder import Info, read_info
 from i2i.kinds import give, scaled, take
 from i2i.many import Outcome, translate_many
+from i2i.transfer import Progress
 
 __all__ = ["Engine", "Outcome", "Translator", "load", "open_engine", "translate_many"]
 
@@ -44,19 +45,28 @@ def open_engine(folder: Path, info: Info, product: str, device: str = "auto", se
     return TorchEngine(folder, info, product, device, seed)
 
 
-def load(what: str | Path, direction: str | None = None, device: str = "auto", seed: int | None = None) -> Translator:
+def load(
+    what: str | Path,
+    direction: str | None = None,
+    device: str = "auto",
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> Translator:
     """A trained model, ready to be called.
 
     Args:
-        what: a model folder, a run, the name of either, or the data set that a model was trained on.
+        what: a model folder, a run, the name of either, the data set that a model was trained on, or a published model
+            such as "horse2zebra", which is fetched at its first use.
         direction: "a2b" or "b2a"; None is the model's own default.
         device: "auto" (cuda, then mps, then cpu), or one of them.
         seed: of the noise, for a model that has some; None is the model's own.
+        progress: told how far the fetching of a published model is.
 
     Raises:
         ModelError: not found, damaged, or it does not translate in that direction.
+        FetchError: a published model that could not be had.
     """
-    folder = models.find(what)
+    folder = models.find(what, progress)
     info = read_info(folder)
     product = info.default if direction is None else direction
     if product not in info.products:
