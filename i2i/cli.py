@@ -26,7 +26,7 @@ app = typer.Typer(
 )  # fmt: skip
 datasets_app = typer.Typer(no_args_is_help=True, help="Data sets: list, show, download, check.")
 recipes_app = typer.Typer(no_args_is_help=True, help="Recipes: list, show, copy, check.")
-models_app = typer.Typer(no_args_is_help=True, help="Trained models: list, show.")
+models_app = typer.Typer(no_args_is_help=True, help="Trained models: list, show, import.")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(models_app, name="models")
@@ -54,7 +54,7 @@ def root(
 def train(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[METHOD|RECIPE] [KEY=VALUE]...", help="A method or a recipe, then overrides."),
+        typer.Argument(metavar="METHOD|RECIPE KEY=VALUE", help="A method or a recipe, then overrides."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="A data set's name or a folder of pictures.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/<method>-<dataset> if not given.")] = None,
@@ -96,7 +96,8 @@ def translate(
     """Translate pictures with a trained model, e.g. i2i translate img.jpg --model runs/mine."""
     from i2i.translator import load, translate_many
 
-    translator = load(model, direction=direction, device=device, seed=seed)
+    with _progress("loading") as bar:
+        translator = load(model, direction=direction, device=device, seed=seed, progress=bar)
     with _progress("translating") as bar:
         result = translate_many(
             translator, pictures, out, format=format, resize=resize, sheet=sheet, overwrite=overwrite,
@@ -233,19 +234,25 @@ def recipes_check(file: str) -> None:
 
 
 @models_app.command("list")
-def models_list() -> None:
+def models_list(
+    published: Annotated[bool, typer.Option("--known", help="The published ones, fetched at their first use.")] = False,
+) -> None:
     """Trained models in ./runs and in the model folder."""
-    from i2i import models
+    from i2i import known, models
 
+    if published:
+        _table([row.cells() for row in known.KNOWN.values()], known.HEADERS)
+        return
     rows = models.listing()
-    if not rows:
+    if rows:
+        _table([row.cells() for row in rows], models.HEADERS)
+    else:
         looked = " and ".join(map(str, models.places()))
         typer.echo(f"no models yet (looked in {looked}): i2i train METHOD --dataset NAME")
-        return
-    _table([row.cells() for row in rows], models.HEADERS)
     for row in rows:
         if row.problem:
             typer.echo(f"damaged: {row.problem}", err=True)
+    typer.echo(f"and {len(known.KNOWN)} published ones can be used by name: i2i models list --known")
 
 
 @models_app.command("show")
@@ -254,6 +261,22 @@ def models_show(name: str) -> None:
     from i2i import models
 
     _table(models.show(name))
+
+
+@models_app.command("import")
+def models_import(
+    file: Annotated[Path, typer.Argument(help="A .pth or .safetensors file of a pix2pix or CycleGAN generator.")],
+    name: Annotated[str | None, typer.Option(help="The model's name; the file's if not given.")] = None,
+    direction: Annotated[str | None, typer.Option(help="Which way it translates: a2b or b2a.")] = None,
+    dropout: Annotated[bool | None, typer.Option(help="Whether dropout stays on when it is used.")] = None,
+) -> None:
+    """Make a model of other people's weights, e.g. i2i models import checkpoints/mine/latest_net_G_A.pth."""
+    from i2i import known
+
+    made = known.import_file(file, name, direction, dropout)
+    for note in made.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"{made.folder.name} is ready: i2i translate PICTURES --model {made.folder.name}")
 
 
 def _table(rows: Iterable[Sequence[str]], headers: Sequence[str] = ()) -> None:
@@ -289,7 +312,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
     try:
-        app()
+        app(prog_name="i2i")
     except I2IError as e:
         typer.echo(f"error: {e}", err=True)
         sys.exit(2)

@@ -75,7 +75,7 @@ def test_every_method_has_a_recipe_for_any_folder() -> None:
         assert recipe.find_for(name, FOLDER).stem == recipe.find_for(name, "no_such_card").stem == f"{name}-folder"
 
 
-# -- overrides -------------------------------------------------------------------------------------------------------
+# -- overrides ---------------------------------------------------------------------------------------------------------
 
 SHAPES = paths.data("recipes") / "pix2pix-shapes.yaml"
 
@@ -183,7 +183,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     }
 
 
-# -- files -----------------------------------------------------------------------------------------------------------
+# -- files -------------------------------------------------------------------------------------------------------------
 
 
 def changed(tmp_path: Path, old: str, new: str) -> tuple[Path, int]:
