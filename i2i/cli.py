@@ -54,7 +54,7 @@ def root(
 def train(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="METHOD|RECIPE KEY=VALUE", help="A method or a recipe, then overrides."),
+        typer.Argument(metavar="[METHOD|RECIPE] [KEY=VALUE]...", help="A method or a recipe, then overrides."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="A data set's name or a folder of pictures.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/<method>-<dataset> if not given.")] = None,
@@ -312,7 +312,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
     try:
-        app(prog_name="i2i")
+        app()
     except I2IError as e:
         typer.echo(f"error: {e}", err=True)
         sys.exit(2)
