@@ -6,18 +6,14 @@ Nothing heavy is imported at module level: ``i2i --help`` answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from i2i import __version__
 from i2i.errors import I2IError, UsageError
-
-if TYPE_CHECKING:
-    from i2i.transfer import Progress
+from i2i.terminal import progress, table
 
 app = typer.Typer(
     name="i2i", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -54,7 +50,7 @@ def root(
 def train(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[METHOD|RECIPE] [KEY=VALUE]...", help="A method or a recipe, then overrides."),
+        typer.Argument(metavar="METHOD|RECIPE KEY=VALUE", help="A method or a recipe, then overrides."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="A data set's name or a folder of pictures.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/<method>-<dataset> if not given.")] = None,
@@ -96,9 +92,9 @@ def translate(
     """Translate pictures with a trained model, e.g. i2i translate img.jpg --model runs/mine."""
     from i2i.translator import load, translate_many
 
-    with _progress("loading") as bar:
+    with progress("loading") as bar:
         translator = load(model, direction=direction, device=device, seed=seed, progress=bar)
-    with _progress("translating") as bar:
+    with progress("translating") as bar:
         result = translate_many(
             translator, pictures, out, format=format, resize=resize, sheet=sheet, overwrite=overwrite,
             progress=lambda done, total, path: bar("translating", done, total),
@@ -127,7 +123,7 @@ def doctor() -> None:
     from i2i.doctor import checks
 
     found = checks()
-    _table(found, ("part", "state", "detail"))
+    table(found, ("part", "state", "detail"))
     if any(state == "error" for _, state, _ in found):
         raise typer.Exit(1)
 
@@ -142,7 +138,7 @@ def datasets_list() -> None:
         found = card.load(name)
         here = "ready" if card.is_ready(found) else "withheld" if found.withheld else "made" if found.generate else ""
         rows.append((name, found.kind, " / ".join(found.domains), card.count_text(found.splits), here))
-    _table(rows, ("name", "kind", "domains", "pictures", "here"))
+    table(rows, ("name", "kind", "domains", "pictures", "here"))
 
 
 @datasets_app.command("show")
@@ -150,7 +146,7 @@ def datasets_show(name: str) -> None:
     """Everything about one data set: content, licence, how to cite it."""
     from i2i import card
 
-    _table(card.describe(card.load(name)))
+    table(card.describe(card.load(name)))
 
 
 @datasets_app.command("download")
@@ -164,7 +160,7 @@ def datasets_download(
     """Download, verify and unpack a data set."""
     from i2i import card, fetch
 
-    with _progress(name) as bar:
+    with progress(name) as bar:
         ready = fetch.download(
             card.load(name), mirror=mirror, strict=strict, from_file=from_file or None, force=force, progress=bar
         )
@@ -180,9 +176,9 @@ def datasets_check(what: Annotated[str, typer.Argument(metavar="PATH_OR_NAME")])
     from i2i.data import check
 
     _, folder = card.resolve(what)
-    with _progress("checking") as bar:
+    with progress("checking") as bar:
         found = check.check(folder, progress=lambda done, total: bar("checking", done, total))
-    _table(found.rows())
+    table(found.rows())
     for problem in found.problems:
         typer.echo(f"problem: {problem}")
     if not found.ok:
@@ -194,7 +190,7 @@ def recipes_list() -> None:
     """All packaged recipes."""
     from i2i import recipe
 
-    _table([(name, recipe.head(recipe.find(name))) for name in recipe.names()], ("name", "about"))
+    table([(name, recipe.head(recipe.find(name))) for name in recipe.names()], ("name", "about"))
 
 
 @recipes_app.command("show")
@@ -241,11 +237,11 @@ def models_list(
     from i2i import known, models
 
     if published:
-        _table([row.cells() for row in known.KNOWN.values()], known.HEADERS)
+        table([row.cells() for row in known.KNOWN.values()], known.HEADERS)
         return
     rows = models.listing()
     if rows:
-        _table([row.cells() for row in rows], models.HEADERS)
+        table([row.cells() for row in rows], models.HEADERS)
     else:
         looked = " and ".join(map(str, models.places()))
         typer.echo(f"no models yet (looked in {looked}): i2i train METHOD --dataset NAME")
@@ -260,7 +256,7 @@ def models_show(name: str) -> None:
     """Everything about one model."""
     from i2i import models
 
-    _table(models.show(name))
+    table(models.show(name))
 
 
 @models_app.command("import")
@@ -279,40 +275,13 @@ def models_import(
     typer.echo(f"{made.folder.name} is ready: i2i translate PICTURES --model {made.folder.name}")
 
 
-def _table(rows: Iterable[Sequence[str]], headers: Sequence[str] = ()) -> None:
-    """Columns of text, as wide as they must be; the last one may run on."""
-    lines = [tuple(map(str, row)) for row in ([headers] if headers else [])] + [tuple(map(str, row)) for row in rows]
-    widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(lines[0]) if lines else 0)]
-    for line in lines:
-        cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
-        typer.echo("  ".join([*cells, line[-1]]).rstrip())
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Progress]:
-    """A bar while something takes long, only in a terminal."""
-    import rich.progress
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda stage, done, total: None
-        return
-    share = TextColumn("{task.percentage:3.0f} %")
-    columns = (TextColumn("{task.description}"), BarColumn(), share, TimeRemainingColumn())
-    with rich.progress.Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda stage, done, total: bars.update(task, description=stage, completed=done, total=total)
-
-
 def main() -> None:
     """The command ``i2i``: a user's mistake is one line (or one for each mistake) and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
     try:
-        app()
+        app(prog_name="i2i")
     except I2IError as e:
         typer.echo(f"error: {e}", err=True)
         sys.exit(2)
