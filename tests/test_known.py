@@ -17,9 +17,11 @@ import torch
 from models_for_tests import make_model
 from reference_for_tests import reference, without_noise
 from site_for_tests import Naps, Site
+from typer.testing import CliRunner
 
 import i2i
 from i2i import card, folder, known, models, paths
+from i2i.cli import app
 from i2i.errors import FetchError, MissingExtra, ModelError, UsageError
 from i2i.folder import Inference
 from i2i.known import KNOWN, lookup, ready
@@ -382,3 +384,28 @@ def test_nothing_heavy_is_imported_for_the_table():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert json.loads(done.stdout) == []
+
+
+def test_the_command_line_says_what_was_assumed(tmp_path):
+    weights(tmp_path / "mine.pth", "unet")
+    run = CliRunner().invoke
+    done = run(app, ["models", "import", str(tmp_path / "mine.pth"), "--direction", "b2a", "--no-dropout"])
+    assert done.output == "mine is ready: i2i translate PICTURES --model mine\n"
+    info = folder.read_info(models.find("mine"))
+    assert (info.default, info.inference.dropout) == ("b2a", False)
+    done = run(app, ["models", "import", str(tmp_path / "mine.pth"), "--name", "other"])
+    assert done.output.splitlines() == [
+        "note: the file does not say which way it translates: taken as a2b (--direction b2a)",
+        "note: the file does not say whether dropout stays on: taken as on, as in pix2pix (--no-dropout)",
+        "other is ready: i2i translate PICTURES --model other",
+    ]
+
+
+def test_the_list_of_published_ones():
+    run = CliRunner().invoke
+    assert run(app, ["models", "list"]).output.endswith(
+        "and 23 published ones can be used by name: i2i models list --known\n"
+    )
+    lines = run(app, ["models", "list", "--known"]).output.splitlines()
+    assert len(lines) == 1 + 23
+    assert ["horse2zebra", "cyclegan", "horse", "->", "zebra", "horse2zebra"] in [line.split() for line in lines]
