@@ -20,6 +20,7 @@ from i2i import paths
 BASE = ("numpy", "pillow", "pyyaml", "pydantic", "typer", "rich")
 EXTRAS = {
     "train": ("torch", "torchvision", "kornia", "albumentations", "accelerate", "safetensors"),
+    "export": ("onnx", "onnxscript"),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
 }
@@ -70,6 +71,10 @@ def _packages() -> Iterator[Check]:
             yield Check(package, "ok", found) if found else Check(package, "missing", missing)
 
 
+    if not any(version(engine) for engine in ENGINES):
+        yield Check("onnxruntime", "missing", "only for exported models: pip install onnxruntime")
+
+
 def _conflicts() -> Iterator[Check]:
     if version("albumentationsx"):
         yield Check(
@@ -98,13 +103,14 @@ def _devices() -> Iterator[Check]:
     engine = next((e for e in reversed(ENGINES) if version(e)), None)
     if engine:
         try:
-            import onnxruntime
+            from i2i.run_onnx import choose
+
+            tries, _, why_not = choose("auto")
         except Exception as e:
-            yield Check("onnx providers", "error", f"{engine} is installed but cannot be imported: {_line(e)}")
+            yield Check("onnx engine", "error", f"{engine} is installed but cannot be imported: {_line(e)}")
         else:
-            # CUDA is listed also where no GPU is: only a session knows what really runs.
-            names = ", ".join(p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers())
-            yield Check("onnx providers", "ok", f"{engine} {version(engine)} was built with: {names}")
+            reasons = "".join(f"; not {name}: {why}" for name, why in why_not.items())
+            yield Check("onnx engine", "ok", f"{engine} {version(engine)} runs exported models on {tries[0]}{reasons}")
 
 
 def _torch(torch: Any) -> Iterator[Check]:
