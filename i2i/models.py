@@ -91,8 +91,8 @@ def places() -> tuple[Path, Path]:
 def inside(path: Path) -> Path | None:
     """The model folder that ``path`` is or, for a run, holds: the latest, else the best.
 
-    The best is one by a measure, and PSNR, the measure of pairs, likes the blur of an early generator more than the sharp
-    texture of a later one. Who wants it says so: ``runs/mine/best``.
+    The best is one by a measure, and PSNR, the measure of pairs, likes the blur of an early generator more than the
+    sharp texture of a later one. Who wants it says so: ``runs/mine/best``.
     """
     return next((p for p in (path, path / LATEST, path / BEST) if folder.is_model(p)), None)
 

@@ -10,8 +10,8 @@ class ImagePool(nn.Module):
     """Keeps up to ``size`` pictures and hands out old ones in place of new ones half of the time.
 
     Until it is full every picture is kept and returned. After that each new picture is either returned as it is, or
-    (probability one half) takes the place of a random kept one, which is returned instead. ``size`` 0 returns its input.
-    The kept pictures are part of ``state_dict``; randomness comes from torch's global generator.
+    (probability one half) takes the place of a random kept one, which is returned instead. ``size`` 0 returns its
+    input. The kept pictures are part of ``state_dict``; randomness comes from torch's global generator.
     """
 
     def __init__(self, size: int):

@@ -1,4 +1,4 @@
-"""A checkpoint on disk: any tree of tensors and plain values as JSON + safetensors, never a pickle, written atomically."""
+"""A checkpoint on disk: a tree of tensors and plain values as JSON and safetensors, no pickle, written atomically."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def read(folder: Path, name: str) -> Any:
     except FileNotFoundError as e:
         raise TrainingError(f"{folder}: the checkpoint has no {Path(str(e.filename or name)).name}") from e
     except (OSError, ValueError, KeyError, SafetensorError) as e:
-        raise TrainingError(f"{folder}/{name}: this checkpoint is damaged ({e}); remove it to use the one before") from e
+        way_out = "remove it to use the one before"
+        raise TrainingError(f"{folder}/{name}: this checkpoint is damaged ({e}); {way_out}") from e
 
 
 def publish(draft: Path, final: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -65,7 +65,7 @@ class Trainer:
         self.recipe, self.dataset, self.accelerator = recipe, dataset, accelerator
         self.device = accelerator.device
         self.layout = torch.channels_last if recipe.train.channels_last else torch.contiguous_format
-        self.method = method.to(device=self.device, memory_format=self.layout).train()
+        self.method = method.to(self.device).to(memory_format=self.layout).train()
         self.params = {who: [p for net in nets for p in net.parameters()] for who, nets in method.players.items()}
         self.opts = {who: new_optimizer(recipe.train.optimizer, params) for who, params in self.params.items()}
         half = accelerator.mixed_precision == "fp16"
@@ -132,17 +132,18 @@ class Trainer:
                 move = next(moves, None)
             if move is None:
                 break
-            self.play(*move, rate=rate)
+            who, losses = move
+            self.play(who, losses, rate)
         self.losses.steps += 1
         if self.average:
             self.update_average()
 
     def play(self, who: str, losses: dict[str, Tensor], rate: float = 1.0) -> None:
-        """Minimize the sum of ``losses`` for one player. Nobody else's gradient is computed, nobody else's weight moves."""
+        """Minimize the sum of ``losses`` for one player. No other's gradient is computed, no other's weight moves."""
         opt, scaler, params, clip = self.opts[who], self.scalers[who], self.params[who], self.recipe.train.clip_norm
         self.losses.add(who, losses)
         opt.zero_grad(set_to_none=True)
-        scaler.scale(sum(losses.values())).backward(inputs=params)
+        scaler.scale(cast(Tensor, sum(losses.values()))).backward(inputs=params)
         self.mean_over_ranks(params)
         if clip:
             scaler.unscale_(opt)
@@ -182,7 +183,7 @@ class Trainer:
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """Exponential moving average of the products' weights (Karras et al. 2018, arXiv:1710.10196); buffers are copied."""
+        """Exponential moving average of the products (Karras et al. 2018, arXiv:1710.10196); buffers are copied."""
         keep = 0.5 ** (self.batch / self.recipe.train.ema_halflife_images)
         for name, slow in self.average.items():
             fast = self.method.products[name]
@@ -216,7 +217,7 @@ class Trainer:
         }  # fmt: skip
 
     def own_state(self) -> dict[str, Any]:
-        """What differs between processes: random numbers, and buffers such as pools of old fakes and running statistics."""
+        """What differs between processes: random numbers, and buffers: pools of old fakes, running statistics."""
         weights = {name for name, _ in self.method.named_parameters()}
         return {"rng": state.rng(), "own": {k: v for k, v in self.method.state_dict().items() if k not in weights}}
 
@@ -246,8 +247,8 @@ class Trainer:
         saved = state.read(folder, "state")
         if saved["batch"] != self.batch:
             raise TrainingError(
-                f"{folder}: trained with {saved['batch']} images a step; {self.batch} a step (data.batch x processes) does not "
-                "continue it exactly: use as many processes as before"
+                f"{folder}: trained with {saved['batch']} images a step; {self.batch} a step (data.batch x processes) "
+                "does not continue it exactly: use as many processes as before"
             )
         try:
             self.method.load_state_dict(saved["method"])

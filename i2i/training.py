@@ -71,7 +71,8 @@ def resume(run: str | Path, *overrides: str, mirror: str | None = None, quiet: b
             raise RecipeError(f"override {override!r}: a resumed run can change train.*, watch.* and data.workers only")
     saved = sorted(p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir())
     if not saved:
-        raise TrainingError(f"{run}: no checkpoint to go on from; start it anew with i2i train {run / RECIPE} --out ...")
+        anew = f"start it anew with i2i train {run / RECIPE} --out ..."
+        raise TrainingError(f"{run}: no checkpoint to go on from; {anew}")
     return _run(run, recipe.load(run / RECIPE, overrides), saved[-1], mirror, quiet)
 
 
@@ -241,7 +242,7 @@ def _train_along(run: Path, wanted: Recipe, trainer: Trainer) -> None:
 
 
 def precision(asked: str, cpu: bool) -> str:
-    """``auto`` as what the processor has: bfloat16 where it is computed in hardware, else float32. In Accelerate's words.
+    """``auto`` as what the processor has: bfloat16 where the hardware computes it, else float32. In Accelerate's words.
 
     Raises:
         TrainingError: float16 on a CPU.
@@ -278,9 +279,9 @@ def _open(wanted: Recipe, data: Prepared, reads: type, view: Any) -> tuple[Any, 
         return as_unpaired(split) if reads is Unpaired and split.kind == "paired" else split
 
     splits, block, name = data.layout.splits, wanted.data, wanted.method.name
-    for key, split in (("data.split", block.split), ("data.eval_split", block.eval_split)):
-        if split and split not in splits:
-            raise DataError(f"{data.layout.root}: has no split {split!r} ({key}); it has {', '.join(splits)}")
+    for key, asked in (("data.split", block.split), ("data.eval_split", block.eval_split)):
+        if asked and asked not in splits:
+            raise DataError(f"{data.layout.root}: has no split {asked!r} ({key}); it has {', '.join(splits)}")
     held_name = block.eval_split or next((s for s in ("val", "test") if s in splits), block.split)
     dataset = open_split(reads, as_read(splits[block.split]), view, cache_bytes=int(block.cache_gb * 2**30), who=name)
     still, split = replace(view, train=False), splits[held_name]

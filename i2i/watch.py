@@ -20,8 +20,8 @@ from i2i.log import RunLog
 from i2i.metrics.pixel import as_written, psnr_rgb
 from i2i.nets.used import Used
 from i2i.recipe import Recipe
-from i2i.trainer import Trainer
 from i2i.trackers import Trackers
+from i2i.trainer import Trainer
 
 TURNED = {"a2b": "b2a", "b2a": "a2b"}
 
@@ -84,7 +84,8 @@ class Watch:
     def sheet(self, trainer: Trainer) -> None:
         """A sample sheet of held-out pictures as PNG."""
         rows = self.recipe.watch.sheet_rows
-        batches = loader(self.held.shown, batch=1, shuffle=False, stop=min(rows, len(self.held.shown)), device=trainer.device)
+        count = min(rows, len(self.held.shown))
+        batches = loader(self.held.shown, batch=1, shuffle=False, stop=count, device=trainer.device)
         nets = self.used(trainer)
         columns: dict[str, list[Any]] = {}
         for batch in batches:
@@ -97,7 +98,7 @@ class Watch:
         self.trackers.sheet(trainer.images, path)
 
     def evaluate(self, trainer: Trainer) -> None:
-        """Measure the products on held-out pairs, next to the naive copy of the input; the best are kept as ``best/``."""
+        """Measure the products on held-out pairs, beside the naive copy of the input; keep the best as ``best/``."""
         if self.held.pairs is None:
             return
         nets, count = self.used(trainer), min(self.recipe.watch.eval_count, len(self.held.pairs))
@@ -141,16 +142,17 @@ class Watch:
         products, tensors = {}, {}
         for product, net in trainer.products.items():
             source, target = (a, b) if product == "a2b" else (b, a)
-            config = net.config.model_dump(mode="json")
+            described: Any = net.config  # torch types every attribute of a network as a tensor or a network
+            config = described.model_dump(mode="json")
             products[self.public(product)] = folder.Product(
                 source=source, target=target, generator=config, multiple=net.multiple, scale=net.scale,
                 channels=(config["inputs"], config["outputs"]),
             )  # fmt: skip
             tensors[self.public(product)] = net.state_dict()
         info = folder.Info(
-            name=self.run.resolve().name, method=self.recipe.method.name, dataset=self.dataset, size=self.recipe.data.size,
-            images=trainer.images, products=products, default=self.public("a2b"), inference=trainer.method.inference,
-            metrics=metrics, licence=self.licence,
+            name=self.run.resolve().name, method=self.recipe.method.name, dataset=self.dataset,
+            size=self.recipe.data.size, images=trainer.images, products=products, default=self.public("a2b"),
+            inference=trainer.method.inference, metrics=metrics, licence=self.licence,
         )  # fmt: skip
         folder.write(self.run / name, info, tensors)
 

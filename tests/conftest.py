@@ -55,7 +55,8 @@ def pairs(tmp_path: Path) -> Path:
 def domains(tmp_path: Path) -> Path:
     """trainA, trainB, testA, testB: nothing links the two."""
     root = tmp_path / "domains"
-    for folder, numbers in (("trainA", range(5)), ("trainB", range(20, 27)), ("testA", range(40, 43)), ("testB", range(50, 52))):
+    counts = {"trainA": range(5), "trainB": range(20, 27), "testA": range(40, 43), "testB": range(50, 52)}
+    for folder, numbers in counts.items():
         (root / folder).mkdir(parents=True)
         for n in numbers:
             picture(n, inverted=folder.endswith("B")).save(root / folder / f"{n}.png")

@@ -85,7 +85,7 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(
     name: str, workers: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     folder = request.getfixturevalue(FOLDERS[METHODS[name].reads])
-    # Three images of five or six in a checkpoint: it falls inside an epoch. Many steps follow, so that the kill does too.
+    # Three images of five or six in a checkpoint: it falls inside an epoch. Many steps follow, so the kill does too.
     blocks = {"data": {"workers": workers}, "train": {"ema_halflife_images": 4}}
     watch = {"save_images": 3, "sheet_images": 2, "eval_images": 5, "keep": 100}
     long = small_recipe(name, folder, images=400, watch=watch, **blocks)
@@ -99,7 +99,8 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(
     resumed = training.resume(tmp_path / "killed", f"train.images={total}", quiet=True)
     assert_same_state(last(whole), last(resumed))
     # The kill may fall between a checkpoint and its line in the log.
-    logs = [[(e["event"], e["images"]) for e in RunLog.read(r / "log.jsonl") if e["event"] in SHOWN] for r in (whole, resumed)]
+    events = [RunLog.read(r / "log.jsonl") for r in (whole, resumed)]
+    logs = [[(e["event"], e["images"]) for e in log if e["event"] in SHOWN] for log in events]
     assert logs[0] == logs[1], "the log has doubled or lost history"
 
 
@@ -107,7 +108,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(pairs: Path, tmp_path: Path) -> None
     small_recipe("pix2pix", pairs, images=100_000).write(tmp_path / "r.yaml")
     command = [sys.executable, "-m", "i2i", "train", str(tmp_path / "r.yaml"), "watch.log_images=1", "--out", "mine"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=pipe, stderr=subprocess.STDOUT, text=True)
     try:
         while "images/s" not in process.stdout.readline():
             assert process.poll() is None
@@ -126,10 +128,11 @@ def test_not_finite_stops_and_keeps_the_last_good_state(pairs: Path, tmp_path: P
     wanted = small_recipe("pix2pix", pairs, images=40, watch={"save_images": 2, "log_images": 1})
     good = run(tmp_path / "run", wanted.model_copy(update={"train": wanted.train.model_copy(update={"images": 4})}))
     before = [p.name for p in checkpoints(good)]
-    with pytest.raises(TrainingError, match=r"is not finite after \d+ images; the last good state is kept: i2i train --resume"):
+    said = r"is not finite after \d+ images; the last good state is kept: i2i train --resume"
+    with pytest.raises(TrainingError, match=said):
         training.resume(good, "train.images=40", "train.optimizer.lr=1e30", quiet=True)
     after = checkpoints(good)
-    assert [p.name for p in after][0] in before
+    assert after[0].name in before
     assert all(v.isfinite().all() for p in after for v in read(p, "state")["method"].values() if v.is_floating_point())
 
 
@@ -220,7 +223,8 @@ def test_two_processes_equal_one_with_the_same_global_batch(
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "i2i",
         "train", str(tmp_path / "two.yaml"), "--out", str(tmp_path / "two"),
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240)
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     a, b = read(last(one), "state"), read(last(tmp_path / "two"), "state")
     assert (a["images"], a["steps"], b["world"]) == (b["images"], b["steps"], 2)
@@ -229,7 +233,7 @@ def test_two_processes_equal_one_with_the_same_global_batch(
 
 
 def plain(tree):
-    """Settings without anything that differs between processes; instance norm would blow up the rounding of flat pictures."""
+    """Settings without anything that differs between processes; instance norm would blow up what rounding leaves."""
     if isinstance(tree, dict):
         quiet = {"norm": "none", "dropout": 0.0, "pool": 0}
         return {k: v if k == "inference" else quiet.get(k, plain(v)) for k, v in tree.items()}
@@ -239,7 +243,8 @@ def plain(tree):
 def test_a_run_is_never_overwritten(pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/recipe.yaml").write_text("x")
-    with pytest.raises(UsageError, match="exists and is not empty: i2i train --resume .* goes on with it, or choose another --out"):
+    said = r"exists and is not empty: i2i train --resume .* goes on with it, or choose another --out"
+    with pytest.raises(UsageError, match=said):
         training.train("pix2pix", dataset=str(pairs), out=tmp_path / "mine")
 
 
@@ -247,7 +252,8 @@ def test_resume_refuses_what_would_be_another_experiment(pairs: Path, tmp_path: 
     done = run(tmp_path / "run", small_recipe("pix2pix", pairs, images=2, watch={"save_images": 2}))
     with pytest.raises(RecipeError, match=r"override 'method\.l1=3': a resumed run can change train"):
         training.resume(done, "method.l1=3")
-    with pytest.raises(TrainingError, match=r"already trained to the end \(2 images\): i2i train --resume .* train.images=4 goes on"):
+    said = r"already trained to the end \(2 images\): i2i train --resume .* train.images=4 goes on"
+    with pytest.raises(TrainingError, match=said):
         training.resume(done)
     with pytest.raises(TrainingError, match="not a run"):
         training.resume(tmp_path)
@@ -265,7 +271,8 @@ def test_float16_on_a_cpu_is_refused() -> None:
 
 
 def test_bfloat16_trains(pairs: Path, tmp_path: Path) -> None:
-    wanted = small_recipe("pix2pix", pairs, images=3, train={"precision": "bf16"}, watch={"save_images": 3, "log_images": 3})
+    watch = {"save_images": 3, "log_images": 3}
+    wanted = small_recipe("pix2pix", pairs, images=3, train={"precision": "bf16"}, watch=watch)
     done = run(tmp_path / "run", wanted)
     assert {t.dtype for t in read(last(done), "state")["method"].values() if t.is_floating_point()} == {torch.float32}
     assert next(e for e in RunLog.read(done / "log.jsonl") if e["event"] == "start")["precision"] == "bf16"

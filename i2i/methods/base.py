@@ -76,7 +76,8 @@ def new_generator(config: Generator, inputs: int, outputs: int, size: tuple[int,
         halvings = min((side & -side).bit_length() - 1 for side in size)
         if halvings < min(5, config.depth):
             near = "x".join(str(max(1, round(side / 32)) * 32) for side in size)
-            raise RecipeError(f"data.size: a U-Net halves {size[0]}x{size[1]} only {halvings} times: take {near} instead")
+            height, width = size
+            raise RecipeError(f"data.size: a U-Net halves {height}x{width} only {halvings} times: take {near} instead")
         update["depth"] = min(config.depth, halvings)
     net = build(config.model_copy(update=update))
     initialise(net, init)

@@ -17,9 +17,11 @@ from i2i.nets import Discriminator, Generator, Init, PatchConfig, ResNetConfig, 
 from i2i.pool import ImagePool
 from i2i.strict import Strict
 
+JUDGE = PatchConfig(norm="instance")
+
 
 class CycleGAN(Method):
-    """Two domains without pairs: ab and ba translate and must undo each other; Da and Db judge (arXiv:1703.10593, eq. 3).
+    """Two domains without pairs: ab and ba translate and must undo each other; Da, Db judge (arXiv:1703.10593, eq. 3).
 
     Least squares replaces the log likelihood and the discriminators see a history of 50 fakes (section 4).
     """
@@ -35,7 +37,7 @@ class CycleGAN(Method):
         identity: float = Field(0.5, ge=0)  # relative to the cycle weights, as in section 5.2; 0 leaves the passes out
         pool: int = Field(50, ge=0)
         generator: Annotated[Generator, starting_from(ResNetConfig())] = ResNetConfig()
-        discriminator: Annotated[Discriminator, starting_from(PatchConfig(norm="instance"))] = PatchConfig(norm="instance")
+        discriminator: Annotated[Discriminator, starting_from(JUDGE)] = JUDGE
         init: Init = "normal"
         inference: Inference = Inference(norm="image", dropout=False)
 

@@ -1,4 +1,4 @@
-"""A generator as the users of a trained model run it: one definition for sample sheets, evaluation, translation and export."""
+"""A generator as users of a trained model run it: one definition for sheets, evaluation, translation and export."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from i2i.nets.blocks import per_image
 
 
 class Used:
-    """``net`` with the behavior that ``inference`` states; [N, C, H, W] in [-1, 1] -> the same, float32, without gradients.
+    """``net`` behaving as ``inference`` states; [N, C, H, W] in [-1, 1] -> the same, float32, without gradients.
 
-    A picture's result does not depend on its neighbors in the batch, on earlier calls or on the caller's random numbers.
+    A picture's result does not depend on its neighbors in the batch, on earlier calls or the caller's random numbers.
     It works on a copy of ``net``, made now.
     """
 
