@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -40,7 +41,11 @@ def test_lossless_rgb_is_exact_and_writable(tmp_path: Path, name: str) -> None:
     assert Path(name).suffix.lower() in pictures.SUFFIXES
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "RGBX"])
+OLD = int(PIL.__version__.partition(".")[0]) < 13  # it cannot read the YCbCr TIFF that it writes itself
+YCBCR = pytest.param("YCbCr", marks=pytest.mark.skipif(OLD, reason="a defect of older Pillow"))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", YCBCR, "LAB", "RGBX"])
 def test_color_spaces_come_back_as_rgb(tmp_path: Path, mode: str) -> None:
     flat = Image.new("RGB", (8, 5), (200, 60, 90))
     if mode == "LAB":
