@@ -177,6 +177,14 @@ def test_the_table_of_methods_is_the_table() -> None:
         assert re.search(rf"`{name}`.*arXiv:\d+\.\d+", TEXTS["README.md"])
 
 
+def test_the_extras_in_the_readme_are_those_of_the_package() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = TEXTS["README.md"].partition("| extra |")[2].partition("\n\n")[0]
+    first = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert {word for cell in first for word in re.findall(r"`(\w+)`", cell)} == set(project["optional-dependencies"])
+
+
 def test_the_variables_in_the_readme_are_those_that_are_read() -> None:
     code = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "i2i").rglob("*.py"))
     read = set(re.findall(r'environ(?:\.get\(|\[)"(I2I_\w+)"', code))
