@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from i2i import folder, known, paths
-from i2i.errors import ModelError
+from i2i.errors import ModelError, did_you_mean
 from i2i.folder import INFO, TENSORS, Info
 from i2i.transfer import Progress
 
@@ -49,6 +48,7 @@ def find(what: str | Path, progress: Progress | None = None) -> Path:
 
     Raises:
         ModelError: none of these; with the near names and the places that were looked at.
+        UsageError: a path below the home folder of an unknown user.
         FetchError: a published model that could not be had.
     """
     if model := _here(what):
@@ -60,8 +60,8 @@ def find(what: str | Path, progress: Progress | None = None) -> Path:
 
 def _here(what: str | Path) -> Path | None:
     """Steps 1 to 3 of ``find``."""
-    path = Path(what).expanduser()
-    if path.name in (INFO, TENSORS) and path.is_file():
+    path = paths.user_path(what)
+    if path.name in (INFO, TENSORS) and paths.is_file(path):
         path = path.parent
     if model := inside(path):
         return model
@@ -80,8 +80,9 @@ def _published(what: str | Path) -> known.Known | None:
 
 def _young(what: str | Path) -> Path | None:
     """A run that is meant and has no model yet."""
-    path = Path(what).expanduser()
-    return next((run for run in (path, *(place / path for place in places())) if (run / "log.jsonl").is_file()), None)
+    path = paths.user_path(what)
+    runs = (path, *(place / path for place in places()))
+    return next((run for run in runs if paths.is_file(run / "log.jsonl")), None)
 
 
 def places() -> tuple[Path, Path]:
@@ -172,20 +173,19 @@ def _seen(info: Info) -> str:
 
 
 def _not_found(what: str | Path) -> str:
-    path = Path(what).expanduser()
+    path = paths.user_path(what)
     if run := _young(what):
         return f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"
-    if path.is_file() and path.suffix.lower() in (".pth", ".pt", ".safetensors"):
+    if paths.is_file(path) and path.suffix.lower() in (".pth", ".pt", ".safetensors"):
         return f"{path}: a file of weights: i2i models import {path} makes a model of it"
     if isinstance(what, Path) or len(path.parts) > 1:
-        if not path.exists():
+        if not paths.exists(path):
             return f"{path}: no such model folder or run"
         return f"{path}: neither a model ({INFO} in it) nor a run ({LATEST}/ or {BEST}/ in it)"
     rows = listing()
     names = sorted({row.name for row in rows} | {row.info.dataset for row in rows if row.info and not row.info.origin})
-    near = difflib.get_close_matches(str(what), [*names, *known.KNOWN, *known.ALIASES], n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = did_you_mean(str(what), [*names, *known.KNOWN, *known.ALIASES])
     found = f"found: {', '.join(names)}" if names else "found none"
     looked = f"looked in {' and '.join(str(place) for place in places())}"
     ways = "published ones: i2i models list --known; to train one: i2i train METHOD --dataset DATASET"
-    return f"no model {str(what)!r}: {hint}({found}; {looked}); {ways}"
+    return f"no model {str(what)!r}{near} ({found}; {looked}); {ways}"

@@ -69,12 +69,12 @@ def error(what) -> str:
 def test_unknown_names(here):
     looked = f"looked in runs and {here / 'cache' / 'models'}"
     ways = "published ones: i2i models list --known; to train one: i2i train METHOD --dataset DATASET"
-    assert error("shapess") == f"no model 'shapess': (found none; {looked}); {ways}"
-    assert error("facade") == f"no model 'facade': did you mean 'facades'? (found none; {looked}); {ways}"
+    assert error("shapess") == f"no model 'shapess' (found none; {looked}); {ways}"
+    assert error("facade") == f"no model 'facade'; did you mean 'facades'? (found none; {looked}); {ways}"
     make_model(here / "runs" / "mine" / "model", dataset="shapes")
-    assert error("shapess") == f"no model 'shapess': did you mean 'shapes'? (found: mine, shapes; {looked}); {ways}"
-    assert error("zzz").startswith("no model 'zzz': (found: mine, shapes; ")
-    assert error("horse2zebr").startswith("no model 'horse2zebr': did you mean 'horse2zebra'? (")
+    assert error("shapess") == f"no model 'shapess'; did you mean 'shapes'? (found: mine, shapes; {looked}); {ways}"
+    assert error("zzz").startswith("no model 'zzz' (found: mine, shapes; ")
+    assert error("horse2zebr").startswith("no model 'horse2zebr'; did you mean 'horse2zebra'? (")
 
 
 def test_paths_that_are_no_model(here):
