@@ -70,7 +70,6 @@ def _packages() -> Iterator[Check]:
             missing = f"only for the extra {extra}: pip install 'i2i-toolkit[{extra}]'"
             yield Check(package, "ok", found) if found else Check(package, "missing", missing)
 
-
     if not any(version(engine) for engine in ENGINES):
         yield Check("onnxruntime", "missing", "only for exported models: pip install onnxruntime")
 
@@ -103,14 +102,14 @@ def _devices() -> Iterator[Check]:
     engine = next((e for e in reversed(ENGINES) if version(e)), None)
     if engine:
         try:
-            from i2i.run_onnx import choose
+            from i2i.run_onnx import choose, reasons
 
             tries, _, why_not = choose("auto")
         except Exception as e:
             yield Check("onnx engine", "error", f"{engine} is installed but cannot be imported: {_line(e)}")
         else:
-            reasons = "".join(f"; not {name}: {why}" for name, why in why_not.items())
-            yield Check("onnx engine", "ok", f"{engine} {version(engine)} runs exported models on {tries[0]}{reasons}")
+            what = f"{engine} {version(engine)} runs exported models on {tries[0]}"
+            yield Check("onnx engine", "ok", f"{what}{reasons(why_not)}")
 
 
 def _torch(torch: Any) -> Iterator[Check]:

@@ -33,9 +33,13 @@ def open_engine(folder: Path, info: Info, product: str, device: str = "auto", se
     """The engine for one product of a model folder.
 
     Raises:
-        MissingExtra: torch is not installed.
+        MissingExtra: torch is not installed, and the model is not an exported one.
         ModelError: the weights are missing, damaged, or do not fit.
     """
+    if Path(info.products[product].file).suffix == ".onnx":
+        from i2i.run_onnx import OnnxEngine
+
+        return OnnxEngine(folder, info, product, device, seed)
     try:
         from i2i.run_torch import TorchEngine
     except ModuleNotFoundError as e:
@@ -58,7 +62,8 @@ def load(
         what: a model folder, a run, the name of either, the data set that a model was trained on, or a published model
             such as "horse2zebra", which is fetched at its first use.
         direction: "a2b" or "b2a"; None is the model's own default.
-        device: "auto" (cuda, then mps, then cpu), or one of them.
+        device: "auto" (the best there is), cpu, cuda, cuda:1, mps; an exported model also knows tensorrt, openvino,
+            coreml and directml.
         seed: of the noise, for a model that has some; None is the model's own.
         progress: told how far the fetching of a published model is.
 

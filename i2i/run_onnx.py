@@ -1,0 +1,227 @@
+"""The ONNX engine: an exported model becomes a function on arrays. Needs onnxruntime and no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i import paths
+from i2i.errors import DataError, ModelError, UsageError, did_you_mean
+from i2i.folder import Info
+
+PROVIDERS = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+"""What can run a network, best first: the word for ``device`` -> onnxruntime's name."""
+
+SILENT, WARNINGS = 4, 2  # of onnxruntime's log: fatal errors only; its default
+
+
+class OnnxEngine:
+    """Runs one product of an exported model folder.
+
+    ``provider`` is the one of ``PROVIDERS`` that it got, ``why_not`` says for each better one why it is not that.
+    ``seed`` has no effect: nothing in an exported model is random.
+
+    Raises:
+        ModelError: onnxruntime or the file is missing, the file is damaged or does not fit ``i2i.json``.
+        UsageError: no such device, or not on this machine.
+    """
+
+    batch = 8
+
+    def __init__(self, folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None):
+        self.path, self.channels = folder / info.products[product].file, info.products[product].channels
+        if not self.path.is_file():
+            raise ModelError(f"{folder}: {self.path.name} is missing")
+        tries, number, self.why_not = choose(device)
+        for self.provider in tries:
+            self.session = _session(self.path, self.provider, number)
+            if self.session.get_providers()[0] == PROVIDERS[self.provider]:
+                break
+            self.why_not[self.provider] = "onnxruntime could not start it: its libraries are missing or do not fit"
+        else:
+            raise UsageError(f"device {device!r} cannot be used here: {self.why_not[tries[-1]]}")
+        self._check()
+
+    def __repr__(self) -> str:
+        return f"OnnxEngine({self.path.name!r} on {self.provider}{reasons(self.why_not)})"
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """float32 [N, C, H, W] in [-1, 1] -> [N, C', H * scale, W * scale]; no picture's result depends on the others.
+
+        Raises:
+            DataError: the device has too little memory for pictures of this size.
+        """
+        try:
+            return self.session.run([self.output], {self.input: x})[0]
+        except Exception as e:
+            if not _is_onnxruntimes(e):
+                raise
+            said = _line(e)
+            if any(words in said for words in ("allocate memory", "bad_alloc", "out of memory", "OUT_OF_MEMORY")):
+                size = f"{x.shape[3]} x {x.shape[2]} pixels"
+                raise DataError(
+                    f"{size} are too many for the memory of {self.provider}: make it smaller (resize)"
+                ) from e
+            raise ModelError(f"{self.path}: onnxruntime cannot run it on {list(x.shape)}: {said}") from e
+
+    def _check(self) -> None:
+        """Whether the file takes and gives what ``i2i.json`` says."""
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        found = [(v.type, len(v.shape), v.shape[1] if len(v.shape) == 4 else None) for v in (*inputs, *outputs)]
+        if found != [("tensor(float)", 4, channels) for channels in self.channels]:
+            raise ModelError(
+                f"{self.path}: does not fit i2i.json: one input and one output of {self.channels[0]} and "
+                f"{self.channels[1]} channels are expected, it has {[v.shape for v in inputs]} and "
+                f"{[v.shape for v in outputs]}"
+            )
+        self.input, self.output = inputs[0].name, outputs[0].name
+
+
+def choose(device: str) -> tuple[list[str], int, dict[str, str]]:
+    """Which providers to try for ``device``, best first; the number of the GPU; why better ones are out of question.
+
+    ``auto`` is the best that works; otherwise a word of ``PROVIDERS``, or ``cuda:1``; ``mps`` is CoreML.
+
+    Raises:
+        UsageError: no such device, or not on this machine.
+    """
+    name, _, number = device.lower().partition(":")
+    name = {"mps": "coreml", "gpu": "cuda"}.get(name, name)
+    why_not = prospects()
+    if name == "auto":
+        return [n for n, why in why_not.items() if not why], 0, {n: why for n, why in why_not.items() if why}
+    if name not in PROVIDERS or not (number or "0").isdecimal():
+        known = ("auto", *PROVIDERS, "cuda:1")
+        raise UsageError(f"device {device!r} is not known{did_you_mean(device, known)} (one of {', '.join(known)})")
+    if why_not[name]:
+        raise UsageError(f"device {device!r} cannot be used here: {why_not[name]}")
+    return [name], int(number or 0), {}
+
+
+def prospects() -> dict[str, str]:
+    """Each provider, best first, and why it is of no use here; an empty text: worth a try.
+
+    onnxruntime lists what it was built with. Asking for CUDA where no GPU is costs time and noise: looked up before.
+    """
+    built = _onnxruntime().get_available_providers()
+    gpus = _nvidia_gpus() if PROVIDERS["cuda"] in built else 0
+
+    def why_not(name: str) -> str:
+        if PROVIDERS[name] not in built:
+            return "this onnxruntime was built without it"
+        if name in ("tensorrt", "cuda") and not gpus:
+            return "no NVIDIA GPU answers"
+        if name == "tensorrt" and not _has_tensorrt():
+            return "the TensorRT libraries are not installed"
+        return ""
+
+    return {name: why_not(name) for name in PROVIDERS}
+
+
+def reasons(why_not: dict[str, str]) -> str:
+    """``; not tensorrt, cuda (no NVIDIA GPU answers)``, for each reason."""
+    groups: dict[str, list[str]] = {}
+    for name, why in why_not.items():
+        groups.setdefault(why, []).append(name)
+    return "".join(f"; not {', '.join(names)} ({why})" for why, names in groups.items())
+
+
+def threads() -> int:
+    """Of a CPU session: ``$OMP_NUM_THREADS``, else the cores that this process may use; 0 is all there are."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return allowed if allowed < (os.cpu_count() or 1) else 0  # 0: one thread for each physical core
+
+
+def _session(path: Path, provider: str, number: int) -> Any:
+    ort = _onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = SILENT  # what goes wrong is raised as well
+    options.intra_op_num_threads = threads()
+    if provider == "directml":  # it works with neither
+        options.enable_mem_pattern, options.execution_mode = False, ort.ExecutionMode.ORT_SEQUENTIAL
+    wanted: list[Any] = [(PROVIDERS[provider], _settings(provider, number)), PROVIDERS["cpu"]]
+    if provider == "tensorrt":  # for the layers that it leaves out
+        wanted.insert(1, (PROVIDERS["cuda"], _settings("cuda", number)))
+    try:
+        with _quiet(ort) if provider != "cpu" else contextlib.nullcontext():
+            if provider in ("tensorrt", "cuda") and hasattr(ort, "preload_dlls"):
+                ort.preload_dlls()  # those that came with torch or as packages
+            return ort.InferenceSession(path, options, providers=wanted if provider != "cpu" else wanted[1:])
+    except Exception as e:
+        if not _is_onnxruntimes(e):
+            raise
+        raise ModelError(f"{path}: damaged, or not for this onnxruntime ({ort.__version__}): {_line(e)}") from e
+
+
+def _settings(provider: str, number: int) -> dict[str, str]:
+    """No search for the fastest convolution: it would start anew for each picture size. TensorRT's engines are kept."""
+    if provider == "tensorrt":
+        kept = paths.cache() / "tensorrt"
+        kept.mkdir(parents=True, exist_ok=True)
+        return {"device_id": str(number), "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(kept)}
+    if provider == "cuda":
+        return {"device_id": str(number), "cudnn_conv_algo_search": "HEURISTIC"}
+    return {"device_id": str(number)} if provider == "directml" else {}
+
+
+@contextlib.contextmanager
+def _quiet(ort: Any) -> Iterator[None]:
+    """A provider that does not start is told in ``why_not``, not in pages on the terminal."""
+    ort.set_default_logger_severity(SILENT)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        ort.set_default_logger_severity(WARNINGS)
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as e:
+        raise ModelError(f"exported models need onnxruntime: pip install --force-reinstall onnxruntime ({e})") from e
+    return onnxruntime
+
+
+def _nvidia_gpus() -> int:
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        number = ctypes.c_int()
+        return 0 if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(number)) else number.value
+    except (OSError, AttributeError):
+        return 0
+
+
+def _has_tensorrt() -> bool:
+    try:
+        ctypes.CDLL("nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10")
+    except OSError:
+        return False
+    return True
+
+
+def _is_onnxruntimes(e: Exception) -> bool:
+    return type(e).__module__.startswith("onnxruntime")
+
+
+def _line(e: Exception) -> str:
+    """What onnxruntime says, without its codes and the path of the file."""
+    return " ".join(str(e).split()).rsplit(" : ", 1)[-1].rsplit(" failed:", 1)[-1]
