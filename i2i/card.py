@@ -150,11 +150,12 @@ def resolve(name_or_path: str | Path) -> tuple[Card, Path]:
     Raises:
         CardError: no such data set, or it is not downloaded yet.
         DataError: no such folder, or its layout is not recognised.
+        UsageError: a path below the home folder of an unknown user.
     """
     text = str(name_or_path)
-    folder = Path(text).expanduser()
+    folder = paths.user_path(text)
     pathlike = isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.startswith((".", "~"))
-    if pathlike or (text not in names() and folder.is_dir()):
+    if pathlike or (text not in names() and paths.is_dir(folder)):
         return _own(folder, text), folder
     card = load(text)
     if not is_ready(card):
@@ -166,7 +167,7 @@ def resolve(name_or_path: str | Path) -> tuple[Card, Path]:
 def _own(folder: Path, text: str) -> Card:
     from i2i.data import layouts
 
-    if not folder.exists():
+    if not paths.exists(folder):
         raise DataError(f"{text}: no such folder")
     if not folder.is_dir():
         raise DataError(f"{text}: a data set is a folder, this is a file")

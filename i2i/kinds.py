@@ -82,6 +82,7 @@ def save(image: Image.Image, path: Path) -> None:
 
     Raises:
         UsageError: a suffix that is none of ``FORMATS``.
+        DataError: the format cannot hold this picture (WebP and JPEG have a largest size).
         OSError: the place cannot be written.
     """
     if path.suffix.lower() not in FORMATS:
@@ -92,10 +93,21 @@ def save(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
-        image.save(part, kind, **options)
+        encode(image, part, kind, options, path)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def encode(image: Image.Image, part: Path, kind: str, options: dict[str, Any], path: Path) -> None:
+    """Writes to ``part`` what will be ``path``; for errors see ``save``."""
+    try:
+        image.save(part, kind, **options)
+    except Exception as e:  # each of Pillow's encoders complains in its own class: ValueError, SystemError, OSError ...
+        if isinstance(e, OSError) and e.errno:  # not the encoder: the disk
+            raise
+        what = f"this picture of {image.width} x {image.height} pixels ({str(e) or type(e).__name__})"
+        raise DataError(f"{path}: {kind} cannot hold {what}: choose png, or make it smaller") from e
 
 
 def _take_image(image: Image.Image, channels: int) -> Taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,8 @@ from PIL import Image
 
 from i2i import kinds, sheets
 from i2i.data import pictures
-from i2i.errors import I2IError, UsageError, did_you_mean
+from i2i.errors import DataError, I2IError, UsageError, did_you_mean
+from i2i.paths import exists, is_dir, is_file
 
 if TYPE_CHECKING:
     from i2i.translator import Translator
@@ -53,7 +55,8 @@ def translate_many(
     ``sheet`` adds pages with each picture beside its translation: ``before-after-001.png``.
 
     Raises:
-        UsageError: before anything is done: no pictures, an unknown format, a result that exists or is an input.
+        UsageError: before anything is done: no pictures, an unknown format, a result that exists or is an input, or
+            nothing can be written to ``out``.
     """
     if format is not None and format not in FORMATS:
         raise UsageError(f"unknown format {format!r}{did_you_mean(format, FORMATS)} (one of {', '.join(FORMATS)})")
@@ -63,29 +66,60 @@ def translate_many(
         raise UsageError("nothing to translate: " + ("; ".join(outcome.failed) or "no files or folders were given"))
     jobs, pages = plan(found, out, format, sheet)
     refuse_losses(jobs, pages, overwrite)
+    make_place(out if jobs[0][1] != out else out.parent)
 
+    blank = iter(pages)
     rows: list[list[np.ndarray]] = []
     for number, (job, after) in enumerate(translated(translator, jobs, resize), start=1):
         source, target = job
         try:
             if isinstance(after, I2IError):
                 raise after
-            kinds.save(after, target)
+            put(after, target)
             outcome.done.append(job)
             if sheet:
                 with pictures.opened(source) as before:
                     rows.append([thumb(before), thumb(after)])
-        except (I2IError, OSError) as e:
-            why = str(e) if isinstance(e, I2IError) else e.strerror or str(e)
-            outcome.failed.append(why if str(source) in why else f"{source}: {why}")
+        except I2IError as e:
+            why = str(e)
+            outcome.failed.append(why if str(source) in why or str(target) in why else f"{source}: {why}")
         if rows and (len(rows) == ROWS or number == len(jobs)):
-            page = pages[len(outcome.sheets)]
-            sheets.save(before_after(rows, translator), page)
-            outcome.sheets.append(page)
+            page = next(blank)
+            try:
+                put(before_after(rows, translator), page)
+                outcome.sheets.append(page)
+            except I2IError as e:
+                outcome.failed.append(str(e))
             rows = []
         if progress:
             progress(number, len(jobs), source)
     return outcome
+
+
+def make_place(folder: Path) -> None:
+    """Makes the folder of the results, and writes to it, before any work is done.
+
+    Raises:
+        UsageError: it cannot be made, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        why = "it is a file" if isinstance(e, FileExistsError) else e.strerror
+        raise UsageError(f"{folder}: nothing can be written there ({why}): choose another --out") from e
+
+
+def put(image: Image.Image, target: Path) -> None:
+    """
+    Raises:
+        DataError: it cannot be written; names ``target``.
+    """
+    try:
+        kinds.save(image, target)
+    except OSError as e:
+        raise DataError(f"{target}: cannot be written ({e.strerror or e})") from e
 
 
 def translated(
@@ -112,19 +146,23 @@ def collect(paths: list[Path], out: Path) -> tuple[list[tuple[Path, Path]], list
     """The pictures in ``paths``, each once, with its place below ``out`` (with its suffix); and what is not there."""
     found: dict[Path, tuple[Path, Path]] = {}
     failed = []
-    several = sum(path.is_dir() for path in paths) > 1
+    several = sum(map(is_dir, paths)) > 1
     for path in paths:
-        if path.is_dir():
+        if is_dir(path):
             prefix = Path(path.resolve().name) if several else Path()
             members = [(file, prefix / file.relative_to(path)) for file in pictures_below(path, out)]
             if not members:
                 failed.append(f"{path}: no pictures in this folder (looked for {', '.join(sorted(pictures.SUFFIXES))})")
-        elif path.is_file():
+        elif is_file(path):
             members = [(path, Path(path.name))]
         else:
-            members = [(file, Path(file.name)) for file in sorted(matches(path)) if file.is_file()]
+            members, problem = [], "no such file or folder"
+            try:
+                members = [(file, Path(file.name)) for file in sorted(matches(path)) if file.is_file()]
+            except (ValueError, OSError) as e:  # a pattern such as odd/**.png, a folder with a name of 300 letters
+                problem += f" ({getattr(e, 'strerror', None) or e})"
             if not members:
-                failed.append(f"{path}: no such file or folder")
+                failed.append(f"{path}: {problem}")
         for file, place in members:
             found.setdefault(file.resolve(), (file, place))
     return list(found.values()), failed
@@ -152,11 +190,11 @@ def matches(pattern: Path) -> Iterable[Path]:
 
 def plan(found: list[tuple[Path, Path]], out: Path, format: str | None, sheet: bool) -> tuple[list[Job], list[Path]]:
     """Where each result goes, no two to one place; and the pages of the before/after sheet."""
-    if out.suffix.lower() in kinds.FORMATS and not out.is_dir():
+    if out.suffix.lower() in kinds.FORMATS and not is_dir(out):
         if len(found) > 1:
             raise UsageError(f"{out}: {len(found)} pictures do not fit into one file: give a folder")
         return [(found[0][0], out)], [out.with_name(f"{out.stem}-before-after.png")] if sheet else []
-    if out.exists() and not out.is_dir():
+    if exists(out) and not is_dir(out):
         raise UsageError(f"{out}: is a file, not a folder")
     pages = [out / f"before-after-{i + 1:03}.png" for i in range(-(-len(found) // ROWS) if sheet else 0)]
     taken = {str(page).casefold() for page in pages}  # some file systems do not tell A from a
@@ -178,7 +216,7 @@ def refuse_losses(jobs: list[Job], pages: list[Path], overwrite: bool) -> None:
         UsageError: a result would overwrite an input, or, unless ``overwrite``, anything else.
     """
     inputs = {(s.st_dev, s.st_ino) for s in (source.stat() for source, _ in jobs)}
-    there = [path for path in (*(target for _, target in jobs), *pages) if path.exists()]
+    there = [path for path in (*(target for _, target in jobs), *pages) if exists(path)]
     for path in there:
         if (path.stat().st_dev, path.stat().st_ino) in inputs:
             raise UsageError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from i2i import paths
 from i2i.card import File
 from i2i.errors import FetchError
 from i2i.ledger import Sums
@@ -35,7 +36,7 @@ def mirror_base(mirror: str | Path | None = None) -> str:
     base = str(mirror or os.environ.get("I2I_MIRROR") or "")
     if base and "://" in base and not base.startswith(("http://", "https://")):
         raise FetchError(f"mirror {base}: only a folder, or an http or https address")
-    if base and "://" not in base and not Path(base).expanduser().is_dir():
+    if base and "://" not in base and not paths.is_dir(paths.user_path(base)):
         raise FetchError(f"mirror {base}: no such folder")
     return base
 
@@ -63,7 +64,7 @@ def obtain(
         urls = [f"{base.rstrip('/')}/{place}/{quote(name)}" for name in names] + urls
     elif base:
         for name in names:
-            path = Path(base).expanduser().resolve() / place / name
+            path = paths.user_path(base).resolve() / place / name
             if path.is_file():
                 got = own_copy(file, path, progress)
                 if (known := sums.known(got.source)) not in (None, got.sha256):

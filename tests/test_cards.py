@@ -12,7 +12,7 @@ from PIL import Image
 from i2i import card as cards
 from i2i import paths
 from i2i.card import Card, describe, load, names, resolve
-from i2i.errors import CardError, DataError
+from i2i.errors import CardError, DataError, UsageError
 from i2i.strict import Source, validate
 
 FILES = sorted(paths.data("datasets").glob("*"))
@@ -88,6 +88,17 @@ def test_missing_folder_and_file_for_folder(tmp_path):
     with pytest.raises(DataError) as e:
         resolve(tmp_path / "file")
     assert str(e.value) == f"{tmp_path / 'file'}: a data set is a folder, this is a file"
+
+
+def test_odd_names():
+    long = "n" * 300
+    with pytest.raises(CardError, match=f"no data set is called '{long}'"):
+        resolve(long)
+    with pytest.raises(DataError, match=f"^./{long}: no such folder$"):
+        resolve(f"./{long}")
+    with pytest.raises(UsageError) as e:
+        resolve("~nosuchuser/x")
+    assert str(e.value) == "~nosuchuser/x: no home folder is known for ~nosuchuser: write the path in full"
 
 
 def test_own_folder_becomes_a_card(tmp_path, monkeypatch):

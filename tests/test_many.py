@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +135,7 @@ def test_a_picture_too_large_for_the_memory_is_named(translate, here, monkeypatc
 
     monkeypatch.setattr(translate.engine, "run", full)
     assert translate_many(translate, ["a.png"], "out").failed == ["a.png: 8 x 10 pixels are too many"]
-    assert not Path("out").exists()
+    assert tree("out") == []
 
 
 def test_a_failed_write_is_named_and_leaves_nothing(translate, here, monkeypatch):
@@ -144,8 +146,84 @@ def test_a_failed_write_is_named_and_leaves_nothing(translate, here, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    assert translate_many(translate, ["a.png"], "out").failed == ["a.png: No space left on device"]
+    target = Path("out/a.png")
+    assert translate_many(translate, ["a.png"], "out").failed == [
+        f"{target}: cannot be written (No space left on device)"
+    ]
     assert tree("out") == []
+
+
+def test_a_page_that_cannot_be_written_is_named(translate, here, monkeypatch):
+    draw(*(f"in/{i:02}.png" for i in range(9)))
+    save = kinds.save
+
+    def full(image, path):
+        if path.name == "before-after-001.png":
+            raise OSError(28, "No space left on device")
+        save(image, path)
+
+    monkeypatch.setattr(kinds, "save", full)
+    outcome = translate_many(translate, ["in"], "out", sheet=True)
+    assert len(outcome.done) == 9
+    assert outcome.failed == [f"{Path('out/before-after-001.png')}: cannot be written (No space left on device)"]
+    assert outcome.sheets == [Path("out/before-after-002.png")]
+
+
+@pytest.mark.parametrize(("format", "kind"), [("webp", "WEBP"), ("jpg", "JPEG")])
+def test_a_picture_that_the_format_cannot_hold_stops_no_others(translate, here, monkeypatch, format, kind):
+    draw("in/a.png", "in/c.png")
+    Image.new("RGB", (70000, 2)).save("in/b.png")
+    monkeypatch.setattr(translate.engine, "run", lambda x: x)
+    outcome = translate_many(translate, ["in"], "out", format=format, sheet=True)
+    assert [source.name for source, _ in outcome.done] == ["a.png", "c.png"]
+    (line,) = outcome.failed
+    assert line.startswith(f"{Path('out', f'b.{format}')}: {kind} cannot hold this picture of 70000 x 2 pixels (")
+    assert line.endswith("): choose png, or make it smaller")
+    assert tree("out") == [f"a.{format}", "before-after-001.png", f"c.{format}"]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), SystemError("bad"), OSError("bad")])
+def test_whatever_the_encoder_says_is_one_clear_line(here, monkeypatch, error):
+    def fail(self, path, *args, **options):
+        raise error
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(DataError) as e:
+        kinds.save(Image.new("L", (3, 2)), Path("x.png"))
+    assert str(e.value) == "x.png: PNG cannot hold this picture of 3 x 2 pixels (bad): choose png, or make it smaller"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_any_work(translate, here, monkeypatch):
+    draw("a.png")
+    Path("file").write_text("x")
+    monkeypatch.setattr(translate.engine, "run", None)  # would fail if it were called
+    for out in ("file/x", "file/x/y.png", "file/y.png", "x" * 300):
+        with pytest.raises(UsageError) as e:
+            translate_many(translate, ["a.png"], out)
+        assert str(e.value).startswith(out.removesuffix("/y.png").replace("/", os.sep))
+        assert ": nothing can be written there (" in str(e.value)
+        assert str(e.value).endswith("): choose another --out")
+
+
+def test_a_folder_that_may_not_be_written(translate, here, monkeypatch):
+    draw("a.png")
+
+    def forbidden(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", forbidden)
+    with pytest.raises(UsageError, match=r"^out: nothing can be written there \(Permission denied\)"):
+        translate_many(translate, ["a.png"], "out")
+
+
+def test_odd_names_are_told_and_stop_no_others(translate, here):
+    draw("a.png")
+    long = "n" * 300
+    odd = ["odd/**.png", long, f"{long}/*.png", "a\0b"]
+    outcome = translate_many(translate, [*odd, "a.png"], "out")
+    assert [target for _, target in outcome.done] == [Path("out/a.png")]
+    for name, line in zip(odd, outcome.failed, strict=True):
+        assert line.startswith(f"{Path(name)}: no such file or folder")
 
 
 def test_nothing_to_do(translate, here):

@@ -9,7 +9,7 @@ import pytest
 from models_for_tests import make_model
 
 from i2i import models
-from i2i.errors import ModelError
+from i2i.errors import ModelError, UsageError
 
 
 @pytest.fixture
@@ -90,6 +90,16 @@ def test_paths_that_are_no_model(here):
         assert error(what) == (
             f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"
         )
+
+
+def test_odd_names(here):
+    long = "n" * 300
+    assert error(long).startswith(f"no model '{long}'")
+    assert error(f"{long}/model") == f"{Path(long, 'model')}: no such model folder or run"
+    for what in ("~nosuchuser", "~nosuchuser/runs/mine"):
+        with pytest.raises(UsageError) as e:
+            models.find(what)
+        assert str(e.value) == f"{what}: no home folder is known for ~nosuchuser: write the path in full"
 
 
 def test_listing_is_newest_first_and_shows_damaged_ones(here):

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from i2i import paths
 from i2i.errors import DataError, I2IError
 
 SUFFIXES = frozenset(
@@ -162,7 +163,7 @@ def _reason(path: Path, error: Exception) -> str:
     """A few words for what Pillow or the operating system said."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if path.is_dir():
+    if paths.is_dir(path):
         return "it is a folder"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
