@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from i2i import __version__
+from i2i import __version__, paths
 from i2i.errors import ModelError
 from i2i.strict import Source, Strict, validate
 
@@ -35,17 +35,24 @@ class Product(Strict):
     source: str
     target: str
     generator: dict[str, Any]  # the network's config, as JSON
-    multiple: int  # height and width must be multiples of it
-    scale: int = 1  # the output is that many times as large
+    multiple: int = Field(ge=1, le=4096)  # height and width must be multiples of it
+    scale: int = Field(1, ge=1, le=16)  # the output is that many times as large
     channels: tuple[int, int] = (3, 3)  # of the input and of the output
     file: str = TENSORS  # where its numbers are; the ending says which engine runs it
+
+    @field_validator("channels")
+    @classmethod
+    def _gray_or_color(cls, channels: tuple[int, int]) -> tuple[int, int]:
+        if not {1, 3}.issuperset(channels):
+            raise ValueError(f"pictures have 1 or 3 channels, not {' and '.join(map(str, channels))}")
+        return channels
 
 
 class Inference(Strict):
     """How the network behaves when it is used, stated instead of left to chance.
 
     ``norm``: "image": batch norms take the statistics of the picture itself, as Pix2Pix does (Isola et al. 2017,
-    arXiv:1611.07004, section 3.4); "running": those collected in training.
+    arXiv:1611.07004, section 3.3); "running": those collected in training.
     ``dropout``: it stays on as the noise of the generator, drawn from ``seed``.
     """
 
@@ -106,7 +113,7 @@ class Info(Strict):
 
 
 def is_model(folder: Path) -> bool:
-    return (folder / INFO).is_file()
+    return paths.is_file(folder / INFO)
 
 
 def read_info(folder: Path) -> Info:
@@ -116,7 +123,7 @@ def read_info(folder: Path) -> Info:
         ModelError: no model folder, a damaged file, or a format that is newer than this i2i.
     """
     path = folder / INFO
-    if not path.is_file():
+    if not is_model(folder):
         raise ModelError(f"{folder}: not a model folder ({INFO} is missing)")
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -84,6 +85,9 @@ def import_model(
     if folder.is_model(target):
         raise ModelError(f"{target}: exists already: choose another name (--name), or delete that folder first")
     config, state = convert(read_weights(source), str(source))
+    if not {1, 3}.issuperset((config.inputs, config.outputs)):
+        has = f"from {config.inputs} to {config.outputs} channels"
+        raise ModelError(f"{source}: translates {has}: i2i reads and writes pictures of 1 or 3 channels")
     if expected not in (None, config.net):
         raise ModelError(f"{source}: holds a {config.net}, and {name} must be a {expected}: choose another --name")
     notes = []
@@ -126,7 +130,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: not a file of weights, cut short, or a pickle that wants to call something.
     """
-    if not path.is_file():
+    if not paths.is_file(path):
         raise ModelError(f"{path}: no such file")
     found = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
     if not isinstance(found, Mapping) or not found or not all(isinstance(key, str) for key in found):
@@ -224,17 +228,11 @@ def convert(
     for pattern, name in _LATER.items():
         if any(re.fullmatch(pattern, key) for key in state):
             raise ModelError(f"{where}: not supported yet by this i2i: {name}")
-    if "model.model.0.weight" in state:
-        config: Config = _unet(state, where)
-    elif any(re.match(r"model\.\d+\.conv_block\.", key) for key in state):
-        config = _resnet(state, where)
-    elif "model.0.weight" in state or "net.0.weight" in state:
-        raise ModelError(f"{where}: a discriminator: it judges pictures and makes none; import the generator (net_G)")
-    else:
-        raise ModelError(
-            f"{where}: not recognised: looked for the generators of the pix2pix and CycleGAN project (keys like "
-            f"'model.10.conv_block.1.weight' or 'model.model.0.weight'), found {', '.join(map(repr, list(state)[:3]))}"
-        )
+    try:
+        config = _config(state, where)
+    except ValidationError as e:
+        first = e.errors()[0]
+        raise ModelError(f"{where}: a network that i2i does not build ({first['loc'][0]}: {first['msg']})") from e
     with torch.device("meta"):
         expected = nets.build(config).state_dict()
     wrong = _difference(state, expected)
@@ -259,6 +257,19 @@ def _cleaned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             for buffer in ("running_mean", "running_var", "num_batches_tracked"):
                 state.pop(prefix + buffer, None)
     return state
+
+
+def _config(state: Mapping[str, Tensor], where: str) -> Config:
+    if "model.model.0.weight" in state:
+        return _unet(state, where)
+    if any(re.match(r"model\.\d+\.conv_block\.", key) for key in state):
+        return _resnet(state, where)
+    if "model.0.weight" in state or "net.0.weight" in state:
+        raise ModelError(f"{where}: a discriminator: it judges pictures and makes none; import the generator (net_G)")
+    raise ModelError(
+        f"{where}: not recognised: looked for the generators of the pix2pix and CycleGAN project (keys like "
+        f"'model.10.conv_block.1.weight' or 'model.model.0.weight'), found {', '.join(map(repr, list(state)[:3]))}"
+    )
 
 
 def _shape(state: Mapping[str, Tensor], key: str, where: str) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from i2i import nets
 from i2i.errors import DataError, ModelError, UsageError
-from i2i.folder import TENSORS, Info
+from i2i.folder import INFO, TENSORS, Info
 from i2i.nets.used import Used
 
 
@@ -63,7 +64,8 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
     """The network of one product with its weights, in float32 on the CPU.
 
     Raises:
-        ModelError: not the description of a known network, no or damaged weights, or the two do not fit.
+        ModelError: not the description of a known network, no or damaged weights, or these do not fit each other or
+            what else ``i2i.json`` says.
     """
     try:
         config = TypeAdapter(nets.Generator).validate_python(info.products[product].generator)
@@ -72,7 +74,12 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
         where = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"{folder}: {product}: no network that this i2i can build ({where}: {first['msg']})") from e
     with torch.device("meta"):  # no first weights are drawn: fast, and the caller's random numbers stay as they are
-        net = nets.build(config)
+        net: Any = nets.build(config)  # torch types every attribute of a network as a tensor or a network
+    said = info.products[product]
+    for key, own in (("multiple", net.multiple), ("scale", net.scale), ("channels", (config.inputs, config.outputs))):
+        if getattr(said, key) != own:
+            wrong = f"{key} is {getattr(said, key)}, but its network has {own}"
+            raise ModelError(f"{folder / INFO}: {product}: {wrong}: correct it there")
     tensors = read_tensors(folder, product)
     expected = net.state_dict()
     wrong = [

@@ -148,6 +148,15 @@ def changed(**facts):
     return lambda text: json.dumps({**json.loads(text), **facts})
 
 
+def product(**facts):
+    def change(text):
+        tree = json.loads(text)
+        tree["products"]["a2b"].update(facts)
+        return json.dumps(tree)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -155,6 +164,11 @@ def changed(**facts):
         (lambda t: "[]", "i2i.json: damaged: it says no format number"),
         (changed(metod="x"), "i2i.json: metod: unknown key; did you mean 'method'?"),
         (changed(images="many"), "i2i.json: images: input should be a valid integer"),
+        (product(multiple=0), "i2i.json: products.a2b.multiple: input should be greater than or equal to 1, not 0"),
+        (product(multiple=100_000), "i2i.json: products.a2b.multiple: input should be less than or equal to 4096"),
+        (product(scale=0), "i2i.json: products.a2b.scale: input should be greater than or equal to 1"),
+        (product(scale=17), "i2i.json: products.a2b.scale: input should be less than or equal to 16"),
+        (product(channels=[3, 4]), "i2i.json: products.a2b.channels: pictures have 1 or 3 channels, not 3 and 4"),
         (changed(default="b2a"), "i2i.json: default: 'b2a' is none of its products (a2b)"),
     ],
 )

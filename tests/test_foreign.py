@@ -334,6 +334,23 @@ def test_the_direction_is_in_the_name_or_told(tmp_path, file, direction, notes):
     assert made.notes == told[:notes]
 
 
+@pytest.mark.parametrize("options", [{"inputs": 4}, {"outputs": 4}])
+def test_only_gray_and_color_are_imported(tmp_path, options):
+    torch.save(small(**options), tmp_path / "w.pth")
+    channels = f"from {options.get('inputs', 3)} to {options.get('outputs', 3)} channels"
+    with pytest.raises(ModelError, match=f"w.pth: translates {channels}: i2i reads and writes pictures of 1 or 3"):
+        import_model(tmp_path / "w.pth", "theirs")
+    assert not paths.models().exists()
+
+
+@pytest.mark.parametrize(("options", "key"), [({"width": 1025, "blocks": 1}, "width"), ({"blocks": 65}, "blocks")])
+def test_a_network_that_is_too_large_is_told(options, key):
+    with torch.device("meta"):
+        state = ReferenceResNet(**{"width": 1, **options}).state_dict()
+    with pytest.raises(ModelError, match=rf"^w: a network that i2i does not build \({key}: Input should be less than"):
+        convert(state, "w")
+
+
 def test_nothing_is_overwritten_and_nothing_half_written(tmp_path):
     path = weights(tmp_path / "w.pth")
     made = import_model(path, "theirs")

@@ -391,6 +391,37 @@ def test_a_network_that_this_version_does_not_know(tmp_path):
     assert message(tmp_path).startswith("m: a2b: no network that this i2i can build (")
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"multiple": 4}, "multiple is 4, but its network has 8: correct it there"),
+        ({"scale": 2}, "scale is 2, but its network has 1: correct it there"),
+        ({"channels": [1, 3]}, "channels is (1, 3), but its network has (3, 3): correct it there"),
+    ],
+)
+def test_a_description_that_its_network_contradicts(tmp_path, facts, said):
+    make_model(tmp_path / "m")
+    path = tmp_path / "m" / "i2i.json"
+    tree = json.loads(path.read_text())
+    tree["products"]["a2b"].update(facts)
+    path.write_text(json.dumps(tree))
+    assert message(tmp_path) == f"{Path('m/i2i.json')}: a2b: {said}"
+
+
+@pytest.mark.parametrize(
+    ("net", "key"),
+    [("resnet", "blocks"), ("resnet", "width"), ("unet", "width"), ("unet", "depth"), ("unet", "inputs")],
+)
+def test_an_endless_network_is_not_built(tmp_path, net, key):
+    make_model(tmp_path / "m")
+    path = tmp_path / "m" / "i2i.json"
+    tree = json.loads(path.read_text())
+    tree["products"]["a2b"]["generator"] = {"net": net, key: 10**9}
+    path.write_text(json.dumps(tree))
+    start = f"m: a2b: no network that this i2i can build ({net}.{key}: Input should be less than or equal to"
+    assert message(tmp_path).startswith(start)
+
+
 def test_weights_that_are_not_finite_give_no_picture(tmp_path):
     make_model(tmp_path / "m")
     path = tmp_path / "m" / "model.safetensors"

@@ -16,9 +16,9 @@ class PatchConfig(Strict):
 
     net: Literal["patch"] = "patch"
     layers: int = Field(3, ge=0, le=6)
-    width: int = Field(64, ge=1)
+    width: int = Field(64, ge=1, le=1024)
     norm: Norm = "batch"
-    inputs: int = Field(3, ge=1)
+    inputs: int = Field(3, ge=1, le=1024)
 
 
 class Patch(nn.Module):

@@ -15,13 +15,13 @@ class ResNetConfig(Strict):
     """Two halvings, ``blocks`` residual blocks, two doublings. The paper: 6 blocks up to 128 pixels, 9 from 256 on."""
 
     net: Literal["resnet"] = "resnet"
-    blocks: int = Field(9, ge=1)
-    width: int = Field(64, ge=1)
+    blocks: int = Field(9, ge=1, le=64)
+    width: int = Field(64, ge=1, le=1024)
     norm: Norm = "instance"
     dropout: float = Field(0.0, ge=0, lt=1)
     up: Up = "transpose"
-    inputs: int = Field(3, ge=1)
-    outputs: int = Field(3, ge=1)
+    inputs: int = Field(3, ge=1, le=1024)
+    outputs: int = Field(3, ge=1, le=1024)
 
 
 class ResNet(nn.Module):

@@ -20,12 +20,12 @@ class UNetConfig(Strict):
 
     net: Literal["unet"] = "unet"
     depth: int = Field(8, ge=2, le=12)
-    width: int = Field(64, ge=1)
+    width: int = Field(64, ge=1, le=1024)
     norm: Norm = "batch"
     dropout: float = Field(0.5, ge=0, lt=1)
     up: Up = "transpose"
-    inputs: int = Field(3, ge=1)
-    outputs: int = Field(3, ge=1)
+    inputs: int = Field(3, ge=1, le=1024)
+    outputs: int = Field(3, ge=1, le=1024)
 
 
 class UNet(nn.Module):
