@@ -43,7 +43,8 @@ class Known:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        return tuple(f"{s}://{SERVER}/{FOLDERS[self.method]}/{self.published}.pth" for s in ("https", "http"))
+        # Never plain http: no sums are published, so that nobody would notice weights that were exchanged on the way.
+        return (f"https://{SERVER}/{FOLDERS[self.method]}/{self.published}.pth",)
 
     @property
     def licence(self) -> str:

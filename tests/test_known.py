@@ -97,8 +97,7 @@ def test_addresses(monkeypatch):
     monkeypatch.undo()
     assert KNOWN["horse2zebra"].urls == (
         "https://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models/horse2zebra.pth",
-        "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models/horse2zebra.pth",
-    )
+    )  # and no plain http
     pix2pix = "https://efrosgans.eecs.berkeley.edu/pix2pix/models-pytorch/"
     assert lookup("facades").urls[0] == f"{pix2pix}facades_label2photo.pth"
     assert KNOWN["cyclegan_sat2map"].urls[0].endswith("/cyclegan/pretrained_models/sat2map.pth")
@@ -164,10 +163,13 @@ def test_from_a_mirror_address_then_offline(tmp_path, site, monkeypatch, caplog)
 
 
 def test_from_the_published_address(tmp_path, site, monkeypatch):
-    monkeypatch.setattr(known, "SERVER", site.url.removeprefix("http://"))
+    def here(self):  # the test's server speaks http alone
+        return (f"{site.url}/{known.FOLDERS[self.method]}/{self.published}.pth",)
+
+    monkeypatch.setattr(known.Known, "urls", property(here))
     weights(tmp_path / "w.pth", "unet")
     site.files["/pix2pix/models-pytorch/sat2map.pth"] = (tmp_path / "w.pth").read_bytes()
-    where = ready(lookup("sat2map"), sleep=Naps())  # https is tried first, and this server speaks http alone
+    where = ready(lookup("sat2map"), sleep=Naps())
     assert folder.read_info(where).origin.startswith(f"{KNOWN['sat2map'].urls[0]} (sha256 ")
     with pytest.raises(FetchError, match="404"):
         ready(lookup("cyclegan_sat2map"), sleep=Naps())
