@@ -7,7 +7,8 @@
     │   └── CardError         a data set card
     ├── FetchError            downloads: no answer, wrong checksum, unsafe archive
     ├── ModelError            trained models: not found, damaged, not fitting
-    ├── TrainingError         a training that cannot go on: not finite, cannot be resumed
+    ├── TrainingError         a training that cannot start, go on or be resumed
+    │   └── NotFinite         a loss or a weight is not a number any more
     └── MissingExtra          a package of an optional extra is not installed
 
 The command line prints the message and leaves with exit code 2. Anything else that escapes is a defect of i2i.
@@ -49,6 +50,10 @@ class ModelError(I2IError):
 
 class TrainingError(I2IError):
     """A training that cannot start, go on or be resumed."""
+
+
+class NotFinite(TrainingError):
+    """A loss or a weight is not finite."""
 
 
 class MissingExtra(I2IError):

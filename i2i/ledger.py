@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from i2i import paths
 from i2i.errors import FetchError
@@ -61,7 +62,7 @@ def lock(name: str, wait: bool, progress: Progress | None, sleep: Callable[[floa
     path = paths.cache() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as handle:
-        while not _try_lock(handle):
+        while not try_lock(handle):
             if not wait:
                 raise FetchError(
                     f"{name}: another process is downloading it: wait until it has ended, then run this again"
@@ -72,7 +73,8 @@ def lock(name: str, wait: bool, progress: Progress | None, sleep: Callable[[floa
         yield  # closing the file gives the lock back
 
 
-def _try_lock(handle) -> bool:
+def try_lock(handle: IO[bytes]) -> bool:
+    """Take the lock of an open file, held until it is closed. False: somebody else has it."""
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -38,15 +38,16 @@ Side = Annotated[int, Field(ge=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_height_width)]
 Channels = Annotated[tuple[Literal[1, 3], Literal[1, 3]], BeforeValidator(_per_domain)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
+# Strict: YAML's yes is True, and pydantic would take that for 1.
+Count = Annotated[int, Field(ge=0, strict=True)]
+Positive = Annotated[int, Field(ge=1, strict=True)]
 
 
 class Data(Strict):
     """What is read, and how pictures become samples."""
 
     dataset: str  # a card's name or a folder
-    split: str = "train"
+    split: str = Field("train", min_length=1)
     eval_split: str = ""  # empty: val if there is one, else test
     direction: Literal["a2b", "b2a"] = "a2b"  # b2a: the method's input is the data set's second domain
     size: Size = (256, 256)  # height and width of the training crops, pixels
@@ -68,7 +69,7 @@ class Train(Strict):
     """How long and by which rule. Progress counts images (samples seen by all processes together)."""
 
     images: Positive
-    seed: Count = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     optimizer: Optimizer = Optimizer()
     decay_from: Share = 1.0  # the share of images after which the learning rate falls linearly to zero
     clip_norm: float = Field(0.0, ge=0)  # 0: gradients are not clipped
@@ -112,7 +113,9 @@ class Recipe(Strict):
     def write(self, path: Path) -> None:
         """The resolved recipe as YAML that ``load`` reads back to an equal one."""
         text = yaml.safe_dump(self.dump(), sort_keys=False, allow_unicode=True, width=120)
-        path.write_text(f"# The resolved recipe of this run: every key with the value that was used.\n{text}", "utf-8")
+        draft = path.with_name(f".{path.name}.draft")
+        draft.write_text(f"# The resolved recipe of this run: every key with the value that was used.\n{text}", "utf-8")
+        draft.replace(path)
 
 
 def names() -> list[str]:
@@ -192,7 +195,7 @@ def build(tree: dict[str, Any], source: Source) -> Recipe:
     config: Any = None
     block = tree.get("method")
     name = block.get("name") if isinstance(block, dict) else None
-    if isinstance(block, dict) and name in METHODS:
+    if isinstance(block, dict) and isinstance(name, str) and name in METHODS:
         try:
             config = validate(METHODS[name].Config, block, source, RecipeError, at=("method",))
         except RecipeError as e:
@@ -218,8 +221,8 @@ def _parse(override: str) -> tuple[Key, Any]:
         raise RecipeError(f"override {override!r}: expected key.path=value, like train.images=2000")
     try:
         return tuple(key.split(".")), _number(yaml.safe_load(text))
-    except yaml.YAMLError as e:
-        raise RecipeError(f"override {override!r}: the value is not valid YAML") from e
+    except (yaml.YAMLError, ValueError) as e:
+        raise RecipeError(f"override {override[:80]!r}: the value is not valid YAML") from e
 
 
 def _number(value: Any) -> Any:

@@ -96,6 +96,8 @@ def rng() -> dict[str, Tensor]:
     state = {"cpu": torch.get_rng_state()}
     for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         state[f"cuda{i}"] = torch.cuda.get_rng_state(i)
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 
@@ -105,3 +107,5 @@ def set_rng(state: dict[str, Tensor]) -> None:
     for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         if f"cuda{i}" in state:
             torch.cuda.set_rng_state(state[f"cuda{i}"], i)
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])

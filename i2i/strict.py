@@ -54,6 +54,9 @@ def read_yaml(path: Path, error: type[I2IError]) -> tuple[dict[str, Any], Source
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)
+        lines = list(_lines(node, ()))
+    except (ValueError, RecursionError) as e:  # a number of thousands of digits, a block that contains itself
+        raise error(f"{path}: cannot be read as settings ({' '.join(str(e).split())[:100]})") from e
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -61,7 +64,7 @@ def read_yaml(path: Path, error: type[I2IError]) -> tuple[dict[str, Any], Source
     if not isinstance(tree, dict):
         raise error(f"{path}: expected 'key: value' lines, found {'nothing' if tree is None else type(tree).__name__}")
     places: dict[Key, str] = {}
-    for key, line in _lines(node, ()):
+    for key, line in lines:
         if key in places:
             raise error(f"{path}:{line}: {dotted(key)}: this key is already on line {places[key].rsplit(':', 1)[1]}")
         places[key] = f"{path}:{line}"

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import copy
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import torch
@@ -20,7 +17,8 @@ from torch import Tensor, nn
 
 from i2i import state
 from i2i.data.batches import loader
-from i2i.errors import TrainingError
+from i2i.errors import DataError, NotFinite, TrainingError
+from i2i.interrupt import interruptible
 from i2i.methods.base import Method
 from i2i.recipe import Optimizer, Recipe
 
@@ -28,7 +26,7 @@ Action = Callable[["Trainer"], None]
 
 
 class Stopped(Exception):
-    """Ctrl-C (or SIGTERM) asked for an end; the state has been saved."""
+    """Ctrl-C (or SIGTERM) asked for an end; says where it came."""
 
 
 @dataclass
@@ -78,7 +76,8 @@ class Trainer:
                     net.compile()
         self.images = self.steps = 0
         self.seconds = self.waited = 0.0
-        self.best: dict[str, Any] = {}
+        self.best: dict[str, Any] = {}  # the best measurement of held-out pairs, and the last one
+        self.measured: dict[str, Any] = {}
         self.losses = Averages()
         self.periodic: list[tuple[int, Action]] = []
         self.world, self.rank = accelerator.num_processes, accelerator.process_index
@@ -94,11 +93,12 @@ class Trainer:
         return self.average or self.method.products
 
     def train(self) -> None:
-        """Train to the end.
+        """Train to the end. Whatever ends it early ends it in all processes after the same step.
 
         Raises:
             Stopped: Ctrl-C or SIGTERM.
-            TrainingError: a loss term or a weight is not finite.
+            DataError: a picture cannot be read; the state is that before it.
+            NotFinite: a loss term or a weight is not finite.
         """
         data, total = self.recipe.data, self.recipe.train.images
         batches = loader(
@@ -108,7 +108,12 @@ class Trainer:
         with interruptible() as interrupted:
             clock = time.perf_counter()
             while self.images < total:
-                batch = next(batches)
+                batch, trouble = fetch(batches)
+                stopped, failed = self.any_rank(interrupted(), trouble is not None)
+                if failed:
+                    raise trouble or DataError("another process could not read a picture: its message names the file")
+                if stopped:
+                    raise Stopped(f"{self.images:,} images")
                 fetched = time.perf_counter()
                 self.waited += fetched - clock
                 self.step(batch)
@@ -118,8 +123,6 @@ class Trainer:
                 for every, act in self.periodic:
                     if every and (last or self.images // every > before // every):
                         act(self)
-                if self.any_rank(interrupted()):
-                    raise Stopped
                 clock = time.perf_counter()
 
     def step(self, batch: Any) -> None:
@@ -156,7 +159,8 @@ class Trainer:
     def rate(self) -> float:
         """The share of the learning rate for the next step: constant, then linear to zero (Zhu et al. 2017, section 4).
 
-        A function of the images seen, so it is smooth where the paper steps down once an epoch.
+        A function of the images seen, so it is smooth where the paper steps down once an epoch. And a function of
+        ``train.images``: it rises again when a run that had decayed is given more of them.
         """
         train = self.recipe.train
         decay = train.images * (1 - train.decay_from)
@@ -173,13 +177,13 @@ class Trainer:
         for g, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
             g.copy_(mean.view_as(g))
 
-    def any_rank(self, flag: bool) -> bool:
-        """Whether the flag is set in any process, so that all leave the loop after the same step."""
+    def any_rank(self, *flags: bool) -> list[bool]:
+        """Which flags are set in any process. Every process has to ask."""
         if self.world == 1:
-            return flag
-        flags = torch.tensor(int(flag), device=self.device)
-        torch.distributed.all_reduce(flags)
-        return bool(flags.item())
+            return list(flags)
+        counts = torch.tensor([int(flag) for flag in flags], device=self.device)
+        torch.distributed.all_reduce(counts)
+        return [count > 0 for count in counts.tolist()]
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -192,16 +196,17 @@ class Trainer:
                 s.copy_(f)
 
     def check_finite(self) -> None:
-        """Whether the training is still sound.
+        """Whether the training is still sound. Every process has to ask.
 
         Raises:
-            TrainingError: a loss since the last line of the log, or a weight, is not finite.
+            NotFinite: a loss since the last line of the log, or a weight, is not finite, in any process.
         """
         bad = [k for k, v in self.losses.sums.items() if not math.isfinite(v.item())]
         if not bad:
             bad = [f"a weight of {who}" for who, ps in self.params.items() if not all(p.isfinite().all() for p in ps)]
-        if bad:
-            raise TrainingError(f"{', '.join(bad)} is not finite after {self.images:,} images")
+        if any(self.any_rank(bool(bad))):
+            what = ", ".join(bad) or "something in another process"
+            raise NotFinite(f"{what} is not finite after {self.images:,} images")
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -209,7 +214,7 @@ class Trainer:
         """Everything that decides how training goes on, but for what each process has for itself (``own_state``)."""
         return {
             "images": self.images, "steps": self.steps, "seconds": self.seconds, "waited": self.waited,
-            "batch": self.batch, "world": self.world, "best": self.best,
+            "batch": self.batch, "best": self.best, "measured": self.measured,
             "method": dict(self.method.state_dict()),
             "optimizers": {who: opt.state_dict() for who, opt in self.opts.items()},
             "scalers": {who: scaler.state_dict() for who, scaler in self.scalers.items()},
@@ -225,7 +230,7 @@ class Trainer:
         """Write a checkpoint; ``folder`` appears only when it is complete.
 
         Raises:
-            TrainingError: something is not finite: a bad state never replaces a good one.
+            NotFinite: something is: a bad state never replaces a good one.
         """
         self.check_finite()
         draft = folder.with_name(f".{folder.name}.draft")
@@ -254,17 +259,34 @@ class Trainer:
             self.method.load_state_dict(saved["method"])
             for who, opt in self.opts.items():
                 opt.load_state_dict(saved["optimizers"][who])
+                same_strides(opt)
                 self.scalers[who].load_state_dict(saved["scalers"][who])
             for name, net in self.average.items():
                 net.load_state_dict(saved["average"][name])
-            if saved["world"] == self.world:
-                own = state.read(folder, f"rank{self.rank}")
-                self.method.load_state_dict(own["own"], strict=False)
-                state.set_rng(own["rng"])
+            own = state.read(folder, f"rank{self.rank}")
+            self.method.load_state_dict(own["own"], strict=False)
+            state.set_rng(own["rng"])
         except (RuntimeError, KeyError, ValueError) as e:
             raise TrainingError(f"{folder}: does not fit this recipe: {' '.join(str(e).split())[:300]}") from e
-        self.images, self.steps, self.best = saved["images"], saved["steps"], saved["best"]
+        self.images, self.steps = saved["images"], saved["steps"]
+        self.best, self.measured = saved["best"], saved["measured"]
         self.seconds, self.waited = saved["seconds"], saved["waited"]
+
+
+def fetch(batches: Iterator[Any]) -> tuple[Any, DataError | None]:
+    """The next batch, or what is wrong with it."""
+    try:
+        return next(batches), None
+    except DataError as e:
+        return None, e
+
+
+def same_strides(opt: torch.optim.Optimizer) -> None:
+    """Lay moments out like their weights: the fused Adam of a CPU pairs them by their place in memory (torch 2.14)."""
+    for param, moments in opt.state.items():
+        for name, moment in moments.items():
+            if isinstance(moment, Tensor) and moment.shape == param.shape:
+                moments[name] = torch.empty_like(param).copy_(moment)
 
 
 def new_optimizer(config: Optimizer, params: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -274,27 +296,3 @@ def new_optimizer(config: Optimizer, params: list[nn.Parameter]) -> torch.optim.
     if config.name == "rmsprop":
         return torch.optim.RMSprop(params, config.lr)
     return torch.optim.SGD(params, config.lr, momentum=config.betas[0])
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C or SIGTERM only sets the flag that is yielded; a second Ctrl-C interrupts at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            before[number] = signal.signal(number, ask)
-        except ValueError:  # not the main thread: the caller's own handlers stay
-            pass
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

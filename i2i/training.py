@@ -5,21 +5,27 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from i2i import __version__, card, fetch, paths, recipe
-from i2i.errors import DataError, MissingExtra, RecipeError, TrainingError, UsageError
+from i2i import __version__, card, fetch, recipe, runs
+from i2i.errors import DataError, MissingExtra, NotFinite, RecipeError, TrainingError, UsageError
+from i2i.runs import LOG, RECIPE, checkpoint_of, checkpoints
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from i2i.data.layouts import Layout
     from i2i.recipe import Recipe
     from i2i.trainer import Trainer
     from i2i.watch import Held
 
-LOG, RECIPE = "log.jsonl", "recipe.yaml"
-RESUMABLE = ("train.", "watch.", "data.workers", "data.cache_gb")
+RESUMABLE = (
+    "train.images", "train.decay_from", "train.optimizer.lr", "train.clip_norm", "train.precision", "train.compile",
+    "watch.", "data.dataset", "data.workers", "data.cache_gb",
+)  # fmt: skip
 """What may be changed when a run goes on; everything else would make it another experiment."""
 
 
@@ -46,19 +52,17 @@ def train(
         if dataset is None and not any(o.startswith("data.dataset=") for o in overrides):
             names = "NAME (i2i datasets list shows all)"
             raise UsageError(f"train {what} on what? --dataset {names} or --dataset ./my_folder")
-    wanted = recipe.load(path, [*overrides, *extra], dataset=dataset)
-    run = Path(out) if out else _free_name(wanted)
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        way_out = f"i2i train --resume {run} goes on with it, or " if (run / RECIPE).is_file() else ""
-        raise UsageError(f"{run}: exists and is not empty: {way_out}choose another --out")
-    return _run(run, wanted, None, mirror, quiet)
+    wanted = _placed(recipe.load(path, [*overrides, *extra], dataset=dataset))
+    name = f"{wanted.method.name}-{Path(wanted.data.dataset).name or 'data'}"
+    return _run(lambda: runs.new(out, name), wanted, False, mirror, quiet)
 
 
 def resume(run: str | Path, *overrides: str, mirror: str | None = None, quiet: bool = False) -> Path:
     """Go on with a run from its newest checkpoint, exactly as if it had not been stopped.
 
     Args:
-        overrides: may change ``train.*`` (say, more images) and ``watch.*``, nothing that makes it another experiment.
+        overrides: what ``RESUMABLE`` names (say, more images), nothing that makes it another experiment. More images
+            change the learning rate, which falls towards the last of them.
 
     Raises:
         TrainingError: not a run, nothing to resume from, or a damaged checkpoint.
@@ -67,20 +71,22 @@ def resume(run: str | Path, *overrides: str, mirror: str | None = None, quiet: b
     if not (run / RECIPE).is_file():
         raise TrainingError(f"{run}: not a run ({RECIPE} is missing)")
     for override in overrides:
-        if not override.startswith(RESUMABLE) or override.startswith("train.seed"):
-            raise RecipeError(f"override {override!r}: a resumed run can change train.*, watch.* and data.workers only")
-    saved = sorted(p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir())
-    if not saved:
-        anew = f"start it anew with i2i train {run / RECIPE} --out ..."
+        if not override.startswith(RESUMABLE):
+            allowed = ", ".join(f"{name}*" if name.endswith(".") else name for name in RESUMABLE)
+            raise RecipeError(f"override {override!r}: a resumed run can change {allowed} only")
+    if not checkpoints(run):
+        anew = f"start it anew with i2i train {run / RECIPE} --out {run}"
         raise TrainingError(f"{run}: no checkpoint to go on from; {anew}")
-    return _run(run, recipe.load(run / RECIPE, overrides), saved[-1], mirror, quiet)
+    return _run(lambda: run, _placed(recipe.load(run / RECIPE, overrides)), True, mirror, quiet)
 
 
-def _free_name(wanted: Recipe) -> Path:
-    """``runs/<method>-<dataset>``, numbered when that is taken."""
-    base = paths.runs() / f"{wanted.method.name}-{Path(wanted.data.dataset).name or 'data'}"
-    names = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]
-    return next(p for p in names if not p.exists())
+def _placed(wanted: Recipe) -> Recipe:
+    """The recipe with a folder's full path: the run can be resumed from anywhere."""
+    name = wanted.data.dataset
+    folder = Path(name).expanduser() if name.startswith("~") else Path(name)
+    if (name in card.names() and folder.name == name) or not folder.is_dir():
+        return wanted
+    return wanted.model_copy(update={"data": wanted.data.model_copy(update={"dataset": str(folder.resolve())})})
 
 
 @dataclass(frozen=True)
@@ -111,81 +117,110 @@ def prepare(dataset: str, mirror: str | None, say: Callable[[str], None]) -> Pre
     return Prepared(found, layouts.recognise(root))
 
 
-def _run(run: Path, wanted: Recipe, checkpoint: Path | None, mirror: str | None, quiet: bool) -> Path:
+def _run(claim: Callable[[], Path], wanted: Recipe, resumed: bool, mirror: str | None, quiet: bool) -> Path:
     try:
         import torch
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
+        from accelerate.utils import broadcast_object_list
+        from safetensors import SafetensorError
 
-        from i2i.methods import METHODS
-        from i2i.methods.base import Task
-        from i2i.trainer import Stopped, Trainer
-        from i2i.watch import checkpoints, last_sheet
+        from i2i import numerics
+        from i2i.trainer import Stopped
     except ModuleNotFoundError as e:
         if e.name and e.name.startswith("i2i"):
             raise
         raise MissingExtra(e.name or "torch", "train") from e
     from rich.console import Console
 
-    from i2i import report
-    from i2i.display import eval_line
-
-    console = Console(quiet=quiet)
+    cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    AcceleratorState._reset_state()  # it is one per process and would keep the precision of an earlier training
+    accelerator = Accelerator(cpu=cpu, mixed_precision=numerics.precision(wanted.train.precision, cpu))
+    main = accelerator.is_main_process
+    console = Console(quiet=quiet or not main)
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    AcceleratorState._reset_state()  # it is one per process and would keep the precision of an earlier training
-    accelerator = Accelerator(cpu=cpu, mixed_precision=precision(wanted.train.precision, cpu))
-    main = accelerator.is_main_process
-    with accelerator.main_process_first():
-        data = prepare(wanted.data.dataset, mirror, say if main else lambda line: None)
-    view = _view(wanted)
-    method_class = METHODS[wanted.method.name]
+    data = prepare(wanted.data.dataset, mirror, say)  # processes on one machine wait for the first one's download
+    run = None
+    with numerics.deterministic(wanted.train.deterministic), ExitStack() as held_open:
+        try:
+            named = [str(claim()) if main else ""]
+            run = Path(broadcast_object_list(named)[0])
+            if main:
+                held_open.enter_context(runs.claimed(run))
+            _train(run, wanted, data, accelerator, resumed, quiet, say)
+        except Stopped as e:
+            say(f"stopped and saved at {e}; go on with: i2i train --resume {run}")
+            raise KeyboardInterrupt from None
+        except NotFinite as e:
+            slower = f"train.optimizer.lr={wanted.train.optimizer.lr / 2:.1e}"
+            kept = f"the last good state is kept: i2i train --resume {run} {slower}"
+            saved = run is not None and checkpoints(run)
+            raise TrainingError(f"{e}; {kept if saved else f'nothing had been saved yet: try {slower}'}") from e
+        except (OSError, SafetensorError) as e:
+            place, why = getattr(e, "filename", None) or run, getattr(e, "strerror", None) or str(e)
+            on = f"; when that is mended: i2i train --resume {run}" if run and checkpoints(run) else ""
+            raise TrainingError(f"{place}: cannot be written ({why}){on}") from e
+        except RuntimeError as e:
+            if wanted.train.deterministic and "deterministic" in str(e):
+                raise TrainingError(f"train.deterministic: {str(e).splitlines()[0][:200]}") from e
+            raise
+    return run
+
+
+def _train(
+    run: Path, wanted: Recipe, data: Prepared, accelerator: Accelerator, resumed: bool, quiet: bool,
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Build everything, train, and say where the results are."""
+    import torch
+
+    from i2i import report
+    from i2i.display import eval_line
+    from i2i.methods import METHODS
+    from i2i.methods.base import Task
+    from i2i.trainer import Stopped, Trainer
+    from i2i.watch import last_sheet
+
+    view, method_class = _view(wanted), METHODS[wanted.method.name]
     dataset, held = _open(wanted, data, method_class.reads, view)
-    torch.use_deterministic_algorithms(wanted.train.deterministic)
     torch.manual_seed(wanted.train.seed)
-    channels = view.channels
-    method = method_class(wanted.method, Task(a=channels[0], b=channels[1], size=wanted.data.size))
+    method = method_class(wanted.method, Task(a=view.channels[0], b=view.channels[1], size=wanted.data.size))
+    wanted = wanted.model_copy(update={"method": method.cfg})
     torch.manual_seed(wanted.train.seed + accelerator.process_index)
     trainer = Trainer(method, wanted, dataset, accelerator)
-    if checkpoint:
-        trainer.load(checkpoint)
+    if resumed:
+        trainer.load(checkpoints(run)[-1])
         if trainer.images >= wanted.train.images:
             raise TrainingError(
-                f"{run}: already trained to the end ({trainer.images:,} images): "
-                f"i2i train --resume {run} train.images={2 * wanted.train.images} goes on"
+                f"{run}: already trained to the end ({trainer.images:,} images): i2i train --resume {run} "
+                f"train.images={2 * wanted.train.images} goes on, with the learning rate that belongs to so many"
             )
-    if main:
-        (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-        wanted.write(run / RECIPE)
-    accelerator.wait_for_everyone()
+    main = accelerator.is_main_process
     try:
         if main:
-            _train_watched(run, wanted, data, held, trainer, checkpoint is not None, quiet)
+            wanted.write(run / RECIPE)
+            _train_watched(run, wanted, data, held, trainer, resumed, quiet)
         else:
             _train_along(run, wanted, trainer)
     except Stopped:
         if main:
-            say(f"stopped and saved at {trainer.images:,} images; go on with: i2i train --resume {run}")
             report.write(run)
-        raise KeyboardInterrupt from None
-    except TrainingError as e:
-        slower = f"train.optimizer.lr={wanted.train.optimizer.lr / 2:.1e}"
-        kept = f"the last good state is kept: i2i train --resume {run} {slower}"
-        nothing = f"nothing had been saved yet: try {slower}"
-        raise TrainingError(f"{e}; {kept if checkpoints(run) else nothing}") from e
-    if main:
-        page, sheet = report.write(run), last_sheet(run)
-        say(f"trained {trainer.images:,} images in {_duration(trainer.seconds)}")
-        if trainer.best:
-            measured = eval_line({"split": held.split, **trainer.best["metrics"]})
-            say(f"  best       {measured} at {trainer.best['images']:,} images")
-        say(f"  sheet      {sheet or 'none'}")
-        say(f"  report     {page}")
-        say(f"  translate  i2i translate PICTURE --model {run}")
-    return run
+        raise
+    if not main:
+        return
+    page, sheet = report.write(run), last_sheet(run)
+    say(f"trained {trainer.images:,} images in {_duration(trainer.seconds)}")
+    for name, found in {"measured": trainer.measured, "best": trainer.best}.items():
+        if found and not (name == "best" and found["images"] == trainer.measured["images"]):
+            line = eval_line({"split": held.split, **found["metrics"]})
+            where = f" ({run / 'best'})" if name == "best" else ""
+            say(f"  {name:<10} {line} at {found['images']:,} images{where}")
+    say(f"  sheet      {sheet or 'none'}")
+    say(f"  report     {page}")
+    say(f"  translate  i2i translate PICTURE --model {run}")
 
 
 def _train_watched(
@@ -204,6 +239,8 @@ def _train_watched(
     title = f"{wanted.method.name} on {name} → {run}"
     if resumed:
         RunLog.rewind(run / LOG, trainer.images)
+    else:
+        (run / LOG).unlink(missing_ok=True)  # of a start that never came to a checkpoint
     with RunLog(run / LOG) as log, display(wanted.train.images, title, quiet=quiet) as show:
         trackers = open_trackers(wanted.watch.trackers, run, wanted.dump(), images=trainer.images, warn=show.note)
         watch = Watch(run, wanted, data.domains, name, held, log, show, trackers, data.card.about.licence)
@@ -228,36 +265,21 @@ def _train_watched(
 def _train_along(run: Path, wanted: Recipe, trainer: Trainer) -> None:
     """Train in every other process: the same steps, and its own part of each checkpoint."""
     from i2i.trainer import Stopped
-    from i2i.watch import checkpoint_of
+
+    def check(trainer: Trainer) -> None:
+        trainer.check_finite()
+        trainer.losses.clear()
 
     def save(trainer: Trainer) -> None:
         trainer.save(checkpoint_of(run, trainer.images))
 
-    trainer.periodic = [(wanted.watch.save_images or wanted.train.images, save)]
+    # What the main process does together with the others, at the same steps and in the same order.
+    trainer.periodic = [(wanted.watch.log_images, check), (wanted.watch.save_images or wanted.train.images, save)]
     try:
         trainer.train()
-    except Stopped:
+    except (Stopped, DataError):
         save(trainer)
         raise
-
-
-def precision(asked: str, cpu: bool) -> str:
-    """``auto`` as what the processor has: bfloat16 where the hardware computes it, else float32. In Accelerate's words.
-
-    Raises:
-        TrainingError: float16 on a CPU.
-    """
-    import torch
-
-    if asked == "fp16" and cpu:
-        raise TrainingError("train.precision fp16 needs a GPU: use auto, fp32 or bf16 on a CPU")
-    if asked == "auto":
-        if cpu:
-            fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        else:
-            fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16" if fast else "no"
-    return {"fp32": "no"}.get(asked, asked)
 
 
 def _view(wanted: Recipe) -> Any:

@@ -20,6 +20,7 @@ from i2i.log import RunLog
 from i2i.metrics.pixel import as_written, psnr_rgb
 from i2i.nets.used import Used
 from i2i.recipe import Recipe
+from i2i.runs import checkpoint_of, checkpoints
 from i2i.trackers import Trackers
 from i2i.trainer import Trainer
 
@@ -114,9 +115,9 @@ class Watch:
         values = self.record("eval", trainer, split=self.held.split, n=count, **metrics)
         self.trackers.losses(trainer.images, {k: v for k, v in values.items() if k in metrics})
         score = fmean(v for name, v in metrics.items() if not name.endswith("_input"))
+        trainer.measured = {"score": score, "images": trainer.images, "metrics": metrics}
         if score > trainer.best.get("score", float("-inf")):
-            trainer.best = {"score": score, "images": trainer.images, "metrics": metrics}
-            trainer.check_finite()
+            trainer.best = trainer.measured
             self.write_model(trainer, "best", metrics)
 
     def save(self, trainer: Trainer) -> None:
@@ -125,8 +126,8 @@ class Watch:
         path = checkpoint_of(self.run, trainer.images)
         trainer.save(path)
         if trainer.accelerator.is_main_process:
-            last = trainer.best.get("metrics", {}) if trainer.best.get("images") == trainer.images else {}
-            self.write_model(trainer, "model", last)
+            now = trainer.measured.get("images") == trainer.images
+            self.write_model(trainer, "model", trainer.measured["metrics"] if now else {})
             for old in checkpoints(self.run)[: -self.recipe.watch.keep]:
                 discard(old)
             took = time.perf_counter() - began
@@ -160,15 +161,6 @@ class Watch:
 def pixels(batch: Tensor) -> Any:
     """The first picture of a batch [N, C, H, W] in [-1, 1] as uint8 [H, W, C]."""
     return (as_written(batch[0]) * 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-
-
-def checkpoint_of(run: Path, images: int) -> Path:
-    return run / "checkpoints" / f"{images:08d}"
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
-    return sorted(p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir())
 
 
 def discard(path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from i2i import training
 from i2i.data.batches import Pair, Unpaired
 from i2i.methods import METHODS
 from i2i.methods.base import Method, Task
 from i2i.recipe import Recipe, build
+from i2i.runs import new
 from i2i.strict import Source
 
 SIZE = 32
@@ -41,6 +43,11 @@ def small_recipe(name: str, dataset: Path | str, images: int = 8, method: dict |
 def small_method(name: str) -> Method:
     cls = METHODS[name]
     return cls(cls.Config.model_validate(small_config(name)), Task(size=(SIZE, SIZE)))
+
+
+def train_small(out: Path, wanted: Recipe) -> Path:
+    """Train by a recipe, without a word."""
+    return training._run(lambda: new(out, "unused"), wanted, False, None, quiet=True)
 
 
 FOLDERS = {Pair: "pairs", Unpaired: "domains"}

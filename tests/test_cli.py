@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import typer
 from conftest import picture
-from small import small_recipe
+from small import small_recipe, train_small
 
-from i2i import cli, fetch, folder, paths, training, watch
+from i2i import cli, fetch, folder, paths, runs
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "albumentations", "kornia", "accelerate", "onnxruntime", "numpy", "PIL")
@@ -346,7 +346,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(4):
             picture(n, inverted=side == "B").save(home / "houses/train" / side / f"{n}.png")
     wanted = small_recipe("pix2pix", home / "houses", images=4, watch={"save_images": 4, "log_images": 2})
-    return training._run(home / "run", wanted, None, None, quiet=True)
+    return train_small(home / "run", wanted)
 
 
 def test_a_corrupt_picture_stops_a_training_that_can_go_on(i2i: Command, pairs: Path, tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_corrupt_picture_stops_a_training_that_can_go_on(i2i: Command, pairs: 
     assert said.err.count("\n") == 1
     assert not [f for f in files(tmp_path / "mine") if "draft" in f or ".part" in f or ".new" in f]
     bad.write_bytes(whole)
-    assert watch.checkpoints(tmp_path / "mine")
+    assert runs.checkpoints(tmp_path / "mine")
     assert i2i("train", "--resume", "mine", "-q").code == 0
     assert folder.read_info(tmp_path / "mine/model").images == 12
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from PIL import Image
-from small import FOLDERS, SIZE, small_method, small_recipe
+from small import FOLDERS, SIZE, small_method, small_recipe, train_small
 
 import i2i
 from i2i import recipe, training
@@ -95,7 +95,7 @@ def test_one_batch_is_learned_by_heart(name: str, folder: Path) -> None:
 @every_method
 def test_the_model_on_disk_translates_like_the_model_in_training(name: str, folder: Path, tmp_path: Path) -> None:
     wanted = small_recipe(name, folder, images=4, watch={"save_images": 4})
-    run = training._run(tmp_path / "run", wanted, None, None, quiet=True)
+    run = train_small(tmp_path / "run", wanted)
     picture = np.asarray(Image.open(next(folder.rglob("*.png"))))
     trainer = trainer_of(name, folder, images=4)
     trainer.load(run / "checkpoints/00000004")

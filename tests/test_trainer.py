@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from small import FOLDERS, small_config, small_recipe
+from small import FOLDERS, small_config, small_recipe, train_small
 
-from i2i import training
+from i2i import runs, training
 from i2i.data.batches import Pair, loader, open_split
 from i2i.data.layouts import recognise
 from i2i.errors import DataError, RecipeError, TrainingError, UsageError
@@ -22,15 +22,12 @@ from i2i.log import RunLog
 from i2i.methods import METHODS
 from i2i.methods.base import Task
 from i2i.models import find
+from i2i.numerics import precision
+from i2i.runs import checkpoints
 from i2i.state import read
 from i2i.trainer import Trainer
-from i2i.watch import checkpoints
 
 ROOT = Path(__file__).parents[1]
-
-
-def run(out: Path, wanted, checkpoint: Path | None = None) -> Path:
-    return training._run(out, wanted, checkpoint, None, quiet=True)
 
 
 def last(run: Path) -> Path:
@@ -95,7 +92,7 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(
     total = int(reached) + 5
     # decay_from is 1: the length of a run has no other influence on its steps.
     short = small_recipe(name, folder, images=total, watch=watch, **blocks)
-    whole = run(tmp_path / "whole", short)
+    whole = train_small(tmp_path / "whole", short)
     resumed = training.resume(tmp_path / "killed", f"train.images={total}", quiet=True)
     assert_same_state(last(whole), last(resumed))
     # The kill may fall between a checkpoint and its line in the log.
@@ -126,7 +123,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(pairs: Path, tmp_path: Path) -> None
 
 def test_not_finite_stops_and_keeps_the_last_good_state(pairs: Path, tmp_path: Path) -> None:
     wanted = small_recipe("pix2pix", pairs, images=40, watch={"save_images": 2, "log_images": 1})
-    good = run(tmp_path / "run", wanted.model_copy(update={"train": wanted.train.model_copy(update={"images": 4})}))
+    short = wanted.model_copy(update={"train": wanted.train.model_copy(update={"images": 4})})
+    good = train_small(tmp_path / "run", short)
     before = [p.name for p in checkpoints(good)]
     said = r"is not finite after \d+ images; the last good state is kept: i2i train --resume"
     with pytest.raises(TrainingError, match=said):
@@ -138,7 +136,7 @@ def test_not_finite_stops_and_keeps_the_last_good_state(pairs: Path, tmp_path: P
 
 def test_keeps_the_last_checkpoints_and_the_best_model(pairs: Path, tmp_path: Path) -> None:
     watch = {"save_images": 2, "eval_images": 2, "keep": 2}
-    done = run(tmp_path / "run", small_recipe("pix2pix", pairs, images=10, watch=watch))
+    done = train_small(tmp_path / "run", small_recipe("pix2pix", pairs, images=10, watch=watch))
     assert [p.name for p in checkpoints(done)] == ["00000008", "00000010"]
     evals = [e for e in RunLog.read(done / "log.jsonl") if e["event"] == "eval"]
     assert [e["images"] for e in evals] == [2, 4, 6, 8, 10]
@@ -154,7 +152,7 @@ def test_keeps_the_last_checkpoints_and_the_best_model(pairs: Path, tmp_path: Pa
 
 
 def test_the_end_is_saved_even_if_nothing_else_is(pairs: Path, tmp_path: Path) -> None:
-    done = run(tmp_path / "run", small_recipe("pix2pix", pairs, images=3))
+    done = train_small(tmp_path / "run", small_recipe("pix2pix", pairs, images=3))
     assert [p.name for p in checkpoints(done)] == ["00000003"]
     assert find(done) == done / "model"
 
@@ -165,12 +163,60 @@ def test_a_picture_that_cannot_be_read_costs_nothing(pairs: Path, tmp_path: Path
     wanted = small_recipe("pix2pix", pairs, images=8, data={"cache_gb": 0})
     sick.write_bytes(healthy[:100])
     with pytest.raises(DataError, match=r"train/A/3\.png: "):
-        run(tmp_path / "run", wanted)
+        train_small(tmp_path / "run", wanted)
     reached = int(last(tmp_path / "run").name)
     assert 0 < reached < 6
     sick.write_bytes(healthy)
-    whole = run(tmp_path / "whole", wanted)
+    whole = train_small(tmp_path / "whole", wanted)
     assert_same_state(last(training.resume(tmp_path / "run", quiet=True)), last(whole))
+
+
+@pytest.mark.parametrize("train", [{"channels_last": True}, {"precision": "bf16"}, {"optimizer": {"name": "rmsprop"}}])
+def test_other_ways_to_train_resume_bit_for_bit_too(train: dict, pairs: Path, tmp_path: Path) -> None:
+    whole = train_small(tmp_path / "whole", small_recipe("pix2pix", pairs, images=6, train=train))
+    half = train_small(tmp_path / "half", small_recipe("pix2pix", pairs, images=3, train=train))
+    assert_same_state(last(training.resume(half, "train.images=6", quiet=True)), last(whole))
+
+
+def test_two_trainings_never_share_a_run(pairs: Path, tmp_path: Path) -> None:
+    done = train_small(tmp_path / "run", small_recipe("pix2pix", pairs, images=2))
+    with runs.claimed(done), pytest.raises(UsageError, match="another process is training this run: stop it first"):
+        training.resume(done, "train.images=4", quiet=True)
+    assert [runs.new(None, "x").name for _ in range(3)] == ["x", "x-2", "x-3"]
+
+
+def test_a_run_goes_on_from_any_directory(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_recipe("pix2pix", "./pairs", images=2).write(tmp_path / "r.yaml")
+    done = training.train("r.yaml", out="mine", quiet=True).resolve()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert last(training.resume(done, "train.images=3", quiet=True)).name == "00000003"
+
+
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = train_small(tmp_path / "run", small_recipe("pix2pix", pairs, images=2))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(done / "checkpoints"))
+
+    monkeypatch.setattr("i2i.state.write", full)
+    said = r"checkpoints: cannot be written \(No space left on device\); when that is mended: i2i train --resume"
+    with pytest.raises(TrainingError, match=said):
+        training.resume(done, "train.images=4", quiet=True)
+    assert [p.name for p in checkpoints(done)] == ["00000002"]
+
+
+def test_a_start_that_never_came_to_a_checkpoint_is_not_in_the_way(tmp_path: Path) -> None:
+    run = tmp_path / "mine"
+    run.mkdir()
+    (run / "recipe.yaml").write_text("x")
+    assert runs.new(run, "unused") == run
+    (run / "recipe.yaml").rename(run / "letter.txt")
+    with pytest.raises(UsageError, match="exists and is not empty: choose another --out"):
+        runs.new(run, "unused")
 
 
 def test_the_average_is_what_the_formula_says(pairs: Path) -> None:
@@ -217,7 +263,7 @@ def test_two_processes_equal_one_with_the_same_global_batch(
     # What each process has for itself is left out: batch statistics, dropout, pools.
     method = plain(small_config(name))
     blocks = {"method": method, "watch": {"save_images": 6}, "train": {"optimizer": {"name": "sgd", "lr": 0.01}}}
-    one = run(tmp_path / "one", small_recipe(name, folder, images=6, data={"batch": 2}, **blocks))
+    one = train_small(tmp_path / "one", small_recipe(name, folder, images=6, data={"batch": 2}, **blocks))
     small_recipe(name, folder, images=6, data={"batch": 1}, **blocks).write(tmp_path / "two.yaml")
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "i2i",
@@ -227,7 +273,8 @@ def test_two_processes_equal_one_with_the_same_global_batch(
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     a, b = read(last(one), "state"), read(last(tmp_path / "two"), "state")
-    assert (a["images"], a["steps"], b["world"]) == (b["images"], b["steps"], 2)
+    assert (a["images"], a["steps"]) == (b["images"], b["steps"])
+    assert (last(tmp_path / "two") / "rank1.json").is_file()
     for key, value in a["method"].items():
         torch.testing.assert_close(b["method"][key], value, atol=2e-6, rtol=2e-5, msg=lambda m, key=key: f"{key}: {m}")
 
@@ -241,7 +288,7 @@ def plain(tree):
 
 
 def test_a_run_is_never_overwritten(pairs: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/checkpoints/00000002").mkdir(parents=True)
     (tmp_path / "mine/recipe.yaml").write_text("x")
     said = r"exists and is not empty: i2i train --resume .* goes on with it, or choose another --out"
     with pytest.raises(UsageError, match=said):
@@ -249,7 +296,7 @@ def test_a_run_is_never_overwritten(pairs: Path, tmp_path: Path) -> None:
 
 
 def test_resume_refuses_what_would_be_another_experiment(pairs: Path, tmp_path: Path) -> None:
-    done = run(tmp_path / "run", small_recipe("pix2pix", pairs, images=2, watch={"save_images": 2}))
+    done = train_small(tmp_path / "run", small_recipe("pix2pix", pairs, images=2, watch={"save_images": 2}))
     with pytest.raises(RecipeError, match=r"override 'method\.l1=3': a resumed run can change train"):
         training.resume(done, "method.l1=3")
     said = r"already trained to the end \(2 images\): i2i train --resume .* train.images=4 goes on"
@@ -265,15 +312,15 @@ def test_resume_refuses_what_would_be_another_experiment(pairs: Path, tmp_path: 
 
 def test_float16_on_a_cpu_is_refused() -> None:
     with pytest.raises(TrainingError, match="fp16 needs a GPU"):
-        training.precision("fp16", cpu=True)
-    assert training.precision("fp32", cpu=True) == "no"
-    assert training.precision("bf16", cpu=True) == "bf16"
+        precision("fp16", cpu=True)
+    assert precision("fp32", cpu=True) == "no"
+    assert precision("bf16", cpu=True) == "bf16"
 
 
 def test_bfloat16_trains(pairs: Path, tmp_path: Path) -> None:
     watch = {"save_images": 3, "log_images": 3}
     wanted = small_recipe("pix2pix", pairs, images=3, train={"precision": "bf16"}, watch=watch)
-    done = run(tmp_path / "run", wanted)
+    done = train_small(tmp_path / "run", wanted)
     assert {t.dtype for t in read(last(done), "state")["method"].values() if t.is_floating_point()} == {torch.float32}
     assert next(e for e in RunLog.read(done / "log.jsonl") if e["event"] == "start")["precision"] == "bf16"
 
@@ -282,6 +329,6 @@ def test_b2a_turns_the_data_and_the_names_stay_those_of_the_data(pairs: Path, tm
     from i2i.folder import read_info
 
     blocks = {"data": {"direction": "b2a"}, "watch": {"save_images": 2}}
-    info = read_info(run(tmp_path / "run", small_recipe("pix2pix", pairs, images=2, **blocks)) / "model")
+    info = read_info(train_small(tmp_path / "run", small_recipe("pix2pix", pairs, images=2, **blocks)) / "model")
     assert list(info.products) == ["b2a"]
     assert (info.products["b2a"].source, info.products["b2a"].target, info.default) == ("b", "a", "b2a")

@@ -46,6 +46,8 @@ class Method(nn.Module, ABC):
     class Config(Strict):
         name: str
 
+    cfg: Any
+    """A Config, as used: what was left to the data is filled in."""
     players: dict[str, list[nn.Module]]
     products: dict[str, nn.Module]
     inference: Inference
@@ -69,8 +71,11 @@ def new_generator(config: Generator, inputs: int, outputs: int, size: tuple[int,
     published unet_256 and unet_128).
 
     Raises:
-        RecipeError: the size can be halved fewer than five times.
+        RecipeError: the size can be halved fewer than five times, or the data have other channels than the recipe says.
     """
+    for key, given, wanted in (("inputs", config.inputs, inputs), ("outputs", config.outputs, outputs)):
+        if given not in (3, wanted):
+            raise RecipeError(f"method.generator.{key}: {given}, but the data have {wanted} (see data.channels)")
     update: dict[str, Any] = {"inputs": inputs, "outputs": outputs}
     if isinstance(config, UNetConfig):
         halvings = min((side & -side).bit_length() - 1 for side in size)
@@ -82,6 +87,12 @@ def new_generator(config: Generator, inputs: int, outputs: int, size: tuple[int,
     net = build(config.model_copy(update=update))
     initialise(net, init)
     return net
+
+
+def as_built(config: Generator, net: nn.Module) -> Generator:
+    """The config of a generator as it was built, its channels left to the data as they were."""
+    built: Any = net.config
+    return built.model_copy(update={"inputs": config.inputs, "outputs": config.outputs})
 
 
 def new_discriminator(config: Discriminator, inputs: int, init: Init) -> nn.Module:

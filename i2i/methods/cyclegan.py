@@ -12,7 +12,7 @@ from torch import Tensor
 from i2i.data.batches import Unpaired
 from i2i.folder import Inference
 from i2i.losses import GAMES, GanName, l1
-from i2i.methods.base import Method, Nets, Task, Update, new_discriminator, new_generator
+from i2i.methods.base import Method, Nets, Task, Update, as_built, new_discriminator, new_generator
 from i2i.nets import Discriminator, Generator, Init, PatchConfig, ResNetConfig, starting_from
 from i2i.pool import ImagePool
 from i2i.strict import Strict
@@ -43,11 +43,12 @@ class CycleGAN(Method):
 
     def __init__(self, cfg: Config, task: Task):
         super().__init__()
-        self.cfg, self.game = cfg, GAMES[cfg.gan]
+        self.game = GAMES[cfg.gan]
         self.ab = new_generator(cfg.generator, task.a, task.b, task.size, cfg.init)
         self.ba = new_generator(cfg.generator, task.b, task.a, task.size, cfg.init)
         self.Da = new_discriminator(cfg.discriminator, task.a, cfg.init)
         self.Db = new_discriminator(cfg.discriminator, task.b, cfg.init)
+        self.cfg = cfg.model_copy(update={"generator": as_built(cfg.generator, self.ab)})
         self.pool_a, self.pool_b = ImagePool(cfg.pool), ImagePool(cfg.pool)
         # An identity pass feeds a picture of b to ab: it needs domains with the same channels.
         self.identity = cfg.identity if task.a == task.b else 0.0

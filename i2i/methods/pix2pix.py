@@ -13,7 +13,7 @@ from torch import Tensor
 from i2i.data.batches import Pair
 from i2i.folder import Inference
 from i2i.losses import GAMES, GanName, l1
-from i2i.methods.base import Method, Nets, Task, Update, new_discriminator, new_generator
+from i2i.methods.base import Method, Nets, Task, Update, as_built, new_discriminator, new_generator
 from i2i.nets import Discriminator, Generator, Init, PatchConfig, UNetConfig, starting_from
 from i2i.strict import Strict
 
@@ -22,7 +22,7 @@ class Pix2Pix(Method):
     """Pairs: G paints b from a; D judges whether a and b belong together (arXiv:1611.07004, eq. 4).
 
     The noise of the paper is dropout, kept on when the model is used, and batch normalization uses the statistics of
-    the picture itself then (section 3.4): both are stated in the trained model and repeat exactly for one seed.
+    the picture itself then (section 3.3): both are stated in the trained model and repeat exactly for one seed.
     """
 
     reads = Pair
@@ -40,9 +40,10 @@ class Pix2Pix(Method):
 
     def __init__(self, cfg: Config, task: Task):
         super().__init__()
-        self.cfg, self.game = cfg, GAMES[cfg.gan]
+        self.game = GAMES[cfg.gan]
         self.G = new_generator(cfg.generator, task.a, task.b, task.size, cfg.init)
         self.D = new_discriminator(cfg.discriminator, task.a + task.b, cfg.init)
+        self.cfg = cfg.model_copy(update={"generator": as_built(cfg.generator, self.G)})
         self.players = {"D": [self.D], "G": [self.G]} if cfg.gan_weight else {"G": [self.G]}
         self.products = {"a2b": self.G}
         self.inference = cfg.inference

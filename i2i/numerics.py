@@ -1,0 +1,41 @@
+"""The arithmetic of a training: its precision, and whether it must be deterministic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from i2i.errors import TrainingError
+
+
+def precision(asked: str, cpu: bool) -> str:
+    """``auto`` as what the processor has: bfloat16 where the hardware computes it, else float32. In Accelerate's words.
+
+    Raises:
+        TrainingError: float16 on a CPU.
+    """
+    if asked == "fp16" and cpu:
+        raise TrainingError("train.precision fp16 needs a GPU: use auto, fp32 or bf16 on a CPU")
+    if asked == "auto":
+        if cpu:
+            fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        else:
+            fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if fast else "no"
+    return {"fp32": "no"}.get(asked, asked)
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Inside, torch refuses operations that have no deterministic implementation; outside as it was."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    torch.use_deterministic_algorithms(wanted)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
