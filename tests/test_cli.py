@@ -226,7 +226,7 @@ def test_resuming_what_is_no_run(refused: Callable[..., str], tmp_path: Path) ->
     assert refused("train", "--resume", "empty") == "error: empty: not a run (recipe.yaml is missing)\n"
     assert refused("train", "--resume", "nowhere") == "error: nowhere: not a run (recipe.yaml is missing)\n"
     assert refused("train", "pix2pix", "--resume", "empty") == (
-        "error: --resume goes on with a run as it is: only train.* and watch.* overrides go with it\n"
+        "error: --resume goes on with a run as it is: only overrides like train.images=... go with it\n"
     )
 
 
