@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from i2i import folder, known, paths
+from i2i import folder, known, paths, shipped
 from i2i.errors import ModelError, did_you_mean
 from i2i.folder import INFO, TENSORS, Info
 from i2i.transfer import Progress
@@ -61,7 +61,7 @@ def find(what: str | Path, progress: Progress | None = None) -> Path:
 def _here(what: str | Path) -> Path | None:
     """Steps 1 to 3 of ``find``."""
     path = paths.user_path(what)
-    if path.name in (INFO, TENSORS) and paths.is_file(path):
+    if (path.name in (INFO, TENSORS) or path.suffix == ".onnx") and paths.is_file(path):
         path = path.parent
     if model := inside(path):
         return model
@@ -131,8 +131,9 @@ def show(what: str | Path) -> list[tuple[str, str]]:
             return known.describe(published)
         model = known.place(published)
     info = folder.read_info(model)
-    tensors = model / TENSORS
-    size = f"{tensors.stat().st_size / 2**20:.1f} MiB" if tensors.is_file() else "missing"
+    files = {model / p.file for p in info.products.values()}
+    there = all(file.is_file() for file in files)
+    size = f"{sum(file.stat().st_size for file in files) / 2**20:.1f} MiB" if there else "missing"
     lines = [
         ("name", info.name),
         ("folder", str(model)),
@@ -148,6 +149,7 @@ def show(what: str | Path) -> list[tuple[str, str]]:
         ("inference", info.inference.sentence()),
         *((name, f"{value:.4g}") for name, value in info.metrics.items()),
         ("weights", size),
+        *(("exported", line) for line in shipped.summary(info)),
         ("licence", info.licence or "not stated"),
         ("origin", info.origin),
         ("written by", f"i2i {info.i2i}"),

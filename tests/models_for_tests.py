@@ -16,10 +16,15 @@ def make_model(
     norm: str = "image",
     dropout: bool = False,
     both: bool = False,
+    settled: bool = False,
+    gain: float = 0.3,
     seed: int = 0,
     **facts: object,
 ) -> folder.Info:
-    """Writes a model folder with an untrained network of visible contrast and says what is in it."""
+    """Writes a model folder with an untrained network of visible contrast and says what is in it.
+
+    ``settled``: its batch norms know the statistics of noise, as those of a trained network know their pictures'.
+    """
     config = config or nets.UNetConfig(depth=3, width=4)
     products, tensors = {}, {}
     with torch.random.fork_rng(devices=[]):
@@ -28,7 +33,9 @@ def make_model(
             if key == "b2a" and not both:
                 continue
             net = nets.build(config)
-            nets.initialise(net, gain=0.3)
+            nets.initialise(net, gain=gain)
+            if settled:
+                settle(net)
             products[key] = folder.Product(
                 source=source,
                 target=target,
@@ -52,3 +59,13 @@ def make_model(
     )
     folder.write(path, info, tensors)
     return info
+
+
+def settle(net: torch.nn.Module) -> None:
+    norms = [layer for layer in net.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the plain mean of what is seen
+    with torch.no_grad():
+        net(torch.rand(4, net.config.inputs, 8 * net.multiple, 8 * net.multiple) * 2 - 1)
+    for norm in norms:
+        norm.momentum = 0.1

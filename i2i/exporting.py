@@ -1,0 +1,202 @@
+"""Exports trained models to ONNX. A file is kept only after it has answered like the torch network it was made from."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from i2i import __version__, models, parity, paths
+from i2i.errors import MissingExtra, ModelError, UsageError, did_you_mean
+from i2i.folder import Export, Info, Proof, is_model, read_info, write_whole
+from i2i.nets.blocks import InstanceNorm
+from i2i.nets.used import Used
+from i2i.run_onnx import OnnxEngine
+from i2i.run_torch import load_net
+from i2i.shipped import readme
+from i2i.strict import Strict, read_yaml, validate
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+class Target(Strict):
+    """A file of ``export/``: what is written, and how far it may be from torch."""
+
+    about: str
+    opset: int = Field(ge=18, le=23)
+    precision: Literal["fp32", "fp16"]
+    tolerance: float = Field(ge=0)
+    least_psnr: float = 0.0
+
+
+def targets() -> list[str]:
+    return sorted(p.stem for p in paths.data("export").glob("*.yaml"))
+
+
+def load_target(target: str | Path) -> tuple[str, Target]:
+    """The name and the content of a packaged target, or of a YAML file of one's own.
+
+    Raises:
+        UsageError: no such target, or not a valid one.
+    """
+    path = Path(target)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(target) not in targets():
+            known = targets()
+            near = did_you_mean(str(target), known)
+            raise UsageError(f"unknown export target {str(target)!r}{near} (one of {', '.join(known)})")
+        path = paths.data("export") / f"{target}.yaml"
+    tree, source = read_yaml(path, UsageError)
+    return path.stem, validate(Target, tree, source, UsageError)
+
+
+def export(model: str | Path, out: Path | None = None, target: str | Path = "onnx") -> Path:
+    """Writes an exported model folder and gives its path: ``model.onnx``, or one file for each direction.
+
+    Batch, height and width stay free. Batch norms by the picture's own statistics stay what they are, those by learned
+    statistics are folded into the convolutions. Dropout as noise cannot be seeded in ONNX: it is left out, and said so.
+    What was compared and found is in ``read_info(folder).export``.
+
+    Args:
+        model: a run, a model folder, or the name of one.
+        out: the new folder; by default beside the run's models, or beside the model folder, named after the target.
+        target: a file of ``export/``, or the path of one's own.
+
+    Raises:
+        ModelError: no such model; the exported one differs from torch by more than the target allows (nothing is kept
+            then, and the worst layer is named); ``out`` holds something that an export must not replace.
+        MissingExtra: onnx or onnxscript is not installed.
+        UsageError: no such target.
+    """
+    name, wanted = load_target(target)
+    for package in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "export")
+    source = models.find(model)
+    info = read_info(source)
+    if info.export:
+        raise ModelError(f"{source}: is an exported model: export the one it was made from")
+    out = _place(source, name) if out is None else Path(out)
+    if is_model(out) and not read_info(out).export:
+        raise ModelError(f"{out}: holds a trained model: choose another place for the exported one")
+    write_whole(out, lambda fresh: _fill(fresh, source, info, name, wanted), readme)
+    return out
+
+
+def _place(source: Path, name: str) -> Path:
+    inside_a_run = source.name in (models.BEST, models.LATEST)
+    return source.with_name(name if inside_a_run else f"{source.name}-{name}")
+
+
+def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target) -> Info:
+    """Writes the file of each product, compares it, and describes the whole."""
+    from i2i.precision import halved
+
+    single = len(info.products) == 1
+    products = {
+        key: product.model_copy(update={"file": "model.onnx" if single else f"{key}.onnx"})
+        for key, product in info.products.items()
+    }
+    exported = info.model_copy(update={
+        "i2i": __version__,
+        "products": products,
+        "inference": info.inference.model_copy(update={"dropout": False}),
+    })  # fmt: skip
+    compared = parity.sizes(info.size, math.lcm(*(p.multiple for p in products.values())))
+    proofs = {}
+    for key, product in products.items():
+        used = Used(load_net(source, info, key), exported.inference)
+        noted = to_onnx(used.net, target.opset, product.channels[0], product.multiple)
+        if target.precision == "fp16":
+            noted = halved(noted)
+        path = fresh / product.file
+        path.write_bytes(anonymous(noted).SerializeToString(deterministic=True))
+        engine = OnnxEngine(fresh, exported, key, device="cpu")
+        found = parity.compare(used, engine.run, product.channels[0], compared)
+        if found.max > target.tolerance or (found.psnr is not None and found.psnr < target.least_psnr):
+            raise ModelError(_refusal(f"{source}: {key}", found, name, target, used.net, noted, product.channels[0]))
+        proofs[key] = Proof(max=found.max, mean=found.mean, psnr=found.psnr, bytes=path.stat().st_size)
+    facts = Export(
+        target=name, opset=target.opset, precision=target.precision, tolerance=target.tolerance, sizes=compared,
+        batches=parity.BATCHES, noise_removed=info.inference.dropout, proofs=proofs, torch=torch.__version__,
+    )  # fmt: skip
+    return exported.model_copy(update={"export": facts})
+
+
+def to_onnx(net: nn.Module, opset: int, channels: int, multiple: int) -> ModelProto:
+    """``net``, as it is used, as ONNX with batch, height and width free; nodes carry the exporter's notes."""
+    side = multiple * math.ceil(16 / multiple)
+    example = torch.zeros(2, channels, 2 * side, 3 * side)  # no side of 1 anywhere: that would be taken as fixed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, about torch's inside
+        program: Any = torch.onnx.export(
+            _plain(copy.deepcopy(net)), (example,), dynamo=True, opset_version=opset, external_data=False,
+            verbose=False, input_names=["input"], output_names=["output"],
+            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+        )  # fmt: skip
+    return program.model_proto
+
+
+class OneNode(nn.Module):
+    """An ``InstanceNorm`` that becomes one node of ONNX; as a group norm it would become seven."""
+
+    def __init__(self, norm: InstanceNorm):
+        super().__init__()
+        ones, zeros = torch.ones(norm.channels), torch.zeros(norm.channels)
+        self.weight = nn.Parameter(ones if norm.weight is None else norm.weight.detach())
+        self.bias = nn.Parameter(zeros if norm.bias is None else norm.bias.detach())
+        self.eps = norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
+
+
+def _plain(net: nn.Module) -> nn.Module:
+    if isinstance(net, InstanceNorm):
+        return OneNode(net)
+    for name, child in net.named_children():
+        setattr(net, name, _plain(child))
+    return net
+
+
+def anonymous(noted: ModelProto) -> ModelProto:
+    """A copy without the exporter's notes: they hold its source lines and the paths of this machine.
+
+    It states the oldest file format that its operators allow, so that older runtimes read it too.
+    """
+    from onnx.helper import find_min_ir_version_for
+
+    model = type(noted)()
+    model.CopyFrom(noted)
+    model.ir_version = find_min_ir_version_for(model.opset_import)
+    model.producer_name, model.producer_version, model.doc_string = "i2i", __version__, ""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("doc_string")
+    return model
+
+
+def _refusal(
+    what: str, found: parity.Comparison, name: str, target: Target, net: nn.Module, model: Any, channels: int
+) -> str:
+    number, height, width = found.worst
+    where = f"{number} x {height}x{width}"
+    if math.isinf(found.max):
+        say = f"the exported network's answer at {where} is not finite or of another shape"
+    else:
+        say = (
+            f"the exported network differs from torch by {found.max:.2g} at {where} ({found.psnr:.0f} dB over all), "
+            f"the target {name} allows {target.tolerance:g} and {target.least_psnr:g} dB"
+        )
+    layer = parity.worst_layer(net, model, parity.pictures(number, channels, (height, width)))
+    return f"{what}: {say}; {f'worst layer: {layer}; ' if layer else ''}nothing was kept"
