@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from i2i import __version__
-from i2i.errors import I2IError, UsageError
+from i2i.errors import I2IError, MissingExtra, UsageError
 from i2i.terminal import progress, table
 
 app = typer.Typer(
@@ -115,6 +115,28 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     from i2i import report as page
 
     typer.echo(page.write(run))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder, or the name of one.")],
+    target: Annotated[str, typer.Option(help="onnx, onnx-fp16, or a YAML file of your own.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The new folder; beside the model if not given.")
+    ] = None,
+) -> None:
+    """Export a trained model to ONNX: checked against torch, of any size, runs without torch."""
+    from i2i import folder, shipped
+
+    try:
+        from i2i.exporting import export as write
+    except ModuleNotFoundError as e:
+        raise MissingExtra(e.name or "torch", "export") from e
+    with progress("exporting"):
+        done = write(model, out, target)
+    typer.echo(done)
+    for line in shipped.summary(folder.read_info(done)):
+        typer.echo(line)
 
 
 @app.command()
