@@ -217,7 +217,7 @@ def test_a_folder_that_holds_no_pictures(refused: Callable[..., str], tmp_path: 
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/a.txt").write_text("x")
     said = refused("train", "cyclegan", "--dataset", "./notes")
-    assert said.startswith("error: no pictures in notes: looked for .")
+    assert said.startswith(f"error: no pictures in {tmp_path / 'notes'}: looked for .")
     assert said.endswith("; found only .txt\n")
 
 
@@ -356,8 +356,7 @@ def test_a_corrupt_picture_stops_a_training_that_can_go_on(i2i: Command, pairs: 
     small_recipe("pix2pix", "./pairs", images=12).write(tmp_path / "r.yaml")
     said = i2i("train", "r.yaml", "--out", "mine", "-q")
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("error: pairs/train/A/3.png: not a readable picture (")
-    assert said.err.count("\n") == 1
+    assert said.err == f"error: {bad}: not a readable picture (the file is truncated)\n"
     assert not [f for f in files(tmp_path / "mine") if "draft" in f or ".part" in f or ".new" in f]
     bad.write_bytes(whole)
     assert runs.checkpoints(tmp_path / "mine")
