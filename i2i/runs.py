@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -53,6 +54,9 @@ def claimed(run: Path) -> Iterator[None]:
     with (run / ".lock").open("a+b") as handle:
         if not try_lock(handle):
             raise UsageError(f"{run}: another process is training this run: stop it first, or choose another --out")
+        if hasattr(os, "register_at_fork"):
+            # Workers that read pictures outlive a killed training by some seconds: the lock must not be theirs as well.
+            os.register_at_fork(after_in_child=handle.close)
         yield
 
 

@@ -140,7 +140,7 @@ WRONG = [
     ),
     (
         "train.images=many",
-        "train.images: input should be a valid integer, unable to parse string as an integer, not 'many'",
+        "train.images: input should be a valid integer, not 'many'",
     ),
     ("train.images=0", "train.images: input should be greater than or equal to 1, not 0"),
     (
