@@ -78,8 +78,8 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
     said = info.products[product]
     for key, own in (("multiple", net.multiple), ("scale", net.scale), ("channels", (config.inputs, config.outputs))):
         if getattr(said, key) != own:
-            wrong = f"{key} is {getattr(said, key)}, but its network has {own}"
-            raise ModelError(f"{folder / INFO}: {product}: {wrong}: correct it there")
+            other = f"{key} is {getattr(said, key)}, but its network has {own}"
+            raise ModelError(f"{folder / INFO}: {product}: {other}: correct it there")
     tensors = read_tensors(folder, product)
     expected = net.state_dict()
     wrong = [
