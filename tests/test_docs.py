@@ -14,7 +14,7 @@ import pytest
 import typer
 
 import i2i
-from i2i import card, cli, paths, recipe
+from i2i import card, cli, paths, recipe, training
 from i2i.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -108,6 +108,7 @@ def check_training(given: dict[str, Any]) -> None:
     names = [w for w in given["words"] or [] if "=" not in w]
     if given["resume"]:
         assert not names
+        assert all(o.startswith(training.RESUMABLE) for o in overrides)
         path = paths.data("recipes") / "pix2pix-folder.yaml"
     else:
         assert len(names) == 1
