@@ -117,10 +117,11 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder, or the name of one.")],
-    target: Annotated[str, typer.Option(help="onnx, onnx-fp16, or a YAML file of your own.")] = "onnx",
+    target: Annotated[str, typer.Option(help="onnx, onnx-fp16, onnx-int8, or a YAML file of your own.")] = "onnx",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The new folder; beside the model if not given.")
     ] = None,
+    calibrate: Annotated[str | None, typer.Option(help="int8: pictures or a data set, if not the model's own.")] = None,
 ) -> None:
     """Export a trained model to ONNX: checked against torch, of any size, runs without torch."""
     from i2i import folder, shipped
@@ -130,7 +131,7 @@ def export(
     except ModuleNotFoundError as e:
         raise MissingExtra(e.name or "torch", "export") from e
     with progress("exporting"):
-        done = write(model, out, target)
+        done = write(model, out, target, calibrate)
     typer.echo(done)
     for line in shipped.summary(folder.read_info(done)):
         typer.echo(line)

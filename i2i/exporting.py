@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from i2i import __version__, models, parity, paths
-from i2i.errors import MissingExtra, ModelError, UsageError, did_you_mean
+from i2i.errors import DataError, MissingExtra, ModelError, UsageError, did_you_mean
 from i2i.folder import Export, Info, Proof, is_model, read_info, write_whole
 from i2i.nets.blocks import InstanceNorm
 from i2i.nets.used import Used
@@ -26,15 +26,18 @@ from i2i.strict import Strict, read_yaml, validate
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from i2i.calibration import Samples
+
 
 class Target(Strict):
     """A file of ``export/``: what is written, and how far it may be from torch."""
 
     about: str
     opset: int = Field(ge=18, le=23)
-    precision: Literal["fp32", "fp16"]
+    precision: Literal["fp32", "fp16", "int8"]
     tolerance: float = Field(ge=0)
     least_psnr: float = 0.0
+    calibrate: int = Field(32, ge=1)
 
 
 def targets() -> list[str]:
@@ -58,7 +61,9 @@ def load_target(target: str | Path) -> tuple[str, Target]:
     return path.stem, validate(Target, tree, source, UsageError)
 
 
-def export(model: str | Path, out: Path | None = None, target: str | Path = "onnx") -> Path:
+def export(
+    model: str | Path, out: Path | None = None, target: str | Path = "onnx", calibrate: str | Path | None = None
+) -> Path:
     """Writes an exported model folder and gives its path: ``model.onnx``, or one file for each direction.
 
     Batch, height and width stay free. Batch norms by the picture's own statistics stay what they are, those by learned
@@ -69,14 +74,18 @@ def export(model: str | Path, out: Path | None = None, target: str | Path = "onn
         model: a run, a model folder, or the name of one.
         out: the new folder; by default beside the run's models, or beside the model folder, named after the target.
         target: a file of ``export/``, or the path of one's own.
+        calibrate: for 8 bits: a data set, or a folder of pictures as the model will be given; by default its own data.
 
     Raises:
         ModelError: no such model; the exported one differs from torch by more than the target allows (nothing is kept
             then, and the worst layer is named); ``out`` holds something that an export must not replace.
+        DataError: no pictures to calibrate with.
         MissingExtra: onnx or onnxscript is not installed.
-        UsageError: no such target.
+        UsageError: no such target, or pictures for one that needs none.
     """
     name, wanted = load_target(target)
+    if calibrate is not None and wanted.precision != "int8":
+        raise UsageError(f"the target {name} needs no pictures to calibrate with: leave them out")
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(package, "export")
@@ -87,7 +96,7 @@ def export(model: str | Path, out: Path | None = None, target: str | Path = "onn
     out = _place(source, name) if out is None else Path(out)
     if is_model(out) and not read_info(out).export:
         raise ModelError(f"{out}: holds a trained model: choose another place for the exported one")
-    write_whole(out, lambda fresh: _fill(fresh, source, info, name, wanted), readme)
+    write_whole(out, lambda fresh: _fill(fresh, source, info, name, wanted, calibrate), readme)
     return out
 
 
@@ -96,9 +105,9 @@ def _place(source: Path, name: str) -> Path:
     return source.with_name(name if inside_a_run else f"{source.name}-{name}")
 
 
-def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target) -> Info:
+def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, calibrate: str | Path | None) -> Info:
     """Writes the file of each product, compares it, and describes the whole."""
-    from i2i.precision import halved
+    from i2i import precision  # imports onnx
 
     single = len(info.products) == 1
     products = {
@@ -111,24 +120,55 @@ def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target) -> I
         "inference": info.inference.model_copy(update={"dropout": False}),
     })  # fmt: skip
     compared = parity.sizes(info.size, math.lcm(*(p.multiple for p in products.values())))
-    proofs = {}
+    proofs, calibrated = {}, 0
     for key, product in products.items():
+        channels = product.channels[0]
+        given: parity.Given = parity.pictures
         used = Used(load_net(source, info, key), exported.inference)
-        noted = to_onnx(used.net, target.opset, product.channels[0], product.multiple)
+        noted = to_onnx(used.net, target.opset, channels, product.multiple)
         if target.precision == "fp16":
-            noted = halved(noted)
+            noted = precision.halved(noted)
+        elif target.precision == "int8":
+            samples = _samples(calibrate, info, key)
+            ranges = samples.calibrating(target.calibrate, compared[0])
+            noted, given, calibrated = precision.quantised(noted, ranges), samples.held_out, len(ranges)
         path = fresh / product.file
         path.write_bytes(anonymous(noted).SerializeToString(deterministic=True))
         engine = OnnxEngine(fresh, exported, key, device="cpu")
-        found = parity.compare(used, engine.run, product.channels[0], compared)
+        found = parity.compare(used, engine.run, channels, compared, given=given)
         if found.max > target.tolerance or (found.psnr is not None and found.psnr < target.least_psnr):
-            raise ModelError(_refusal(f"{source}: {key}", found, name, target, used.net, noted, product.channels[0]))
+            layer = parity.worst_layer(used.net, noted, given(found.worst[0], channels, found.worst[1:]))
+            raise ModelError(f"{source}: {key}: {_refusal(found, name, target)}{layer}; nothing was kept")
         proofs[key] = Proof(max=found.max, mean=found.mean, psnr=found.psnr, bytes=path.stat().st_size)
     facts = Export(
         target=name, opset=target.opset, precision=target.precision, tolerance=target.tolerance, sizes=compared,
-        batches=parity.BATCHES, noise_removed=info.inference.dropout, proofs=proofs, torch=torch.__version__,
+        batches=parity.BATCHES, calibrated=calibrated, noise_removed=info.inference.dropout, proofs=proofs,
+        torch=torch.__version__,
     )  # fmt: skip
     return exported.model_copy(update={"export": facts})
+
+
+def _samples(calibrate: str | Path | None, info: Info, product: str) -> Samples:
+    from i2i import calibration  # imports what training reads pictures with
+
+    if calibrate is not None:
+        return calibration.Samples(calibrate, info, product)
+    try:
+        return calibration.Samples(info.dataset, info, product)
+    except DataError as e:
+        raise DataError(f"{e} (to calibrate with other pictures: --calibrate FOLDER)") from e
+
+
+def _refusal(found: parity.Comparison, name: str, target: Target) -> str:
+    number, height, width = found.worst
+    where = f"{number} x {height}x{width}"
+    if math.isinf(found.max):
+        return f"the exported network's answer at {where} is not finite or of another shape"
+    floor = f" and wants {target.least_psnr:g} dB" if target.least_psnr else ""
+    return (
+        f"the exported network differs from torch by {found.max:.2g} at {where} ({found.psnr:.0f} dB over all), "
+        f"the target {name} allows {target.tolerance:g}{floor}"
+    )
 
 
 def to_onnx(net: nn.Module, opset: int, channels: int, multiple: int) -> ModelProto:
@@ -184,19 +224,3 @@ def anonymous(noted: ModelProto) -> ModelProto:
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("doc_string")
     return model
-
-
-def _refusal(
-    what: str, found: parity.Comparison, name: str, target: Target, net: nn.Module, model: Any, channels: int
-) -> str:
-    number, height, width = found.worst
-    where = f"{number} x {height}x{width}"
-    if math.isinf(found.max):
-        say = f"the exported network's answer at {where} is not finite or of another shape"
-    else:
-        say = (
-            f"the exported network differs from torch by {found.max:.2g} at {where} ({found.psnr:.0f} dB over all), "
-            f"the target {name} allows {target.tolerance:g} and {target.least_psnr:g} dB"
-        )
-    layer = parity.worst_layer(net, model, parity.pictures(number, channels, (height, width)))
-    return f"{what}: {say}; {f'worst layer: {layer}; ' if layer else ''}nothing was kept"

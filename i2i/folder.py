@@ -87,6 +87,7 @@ class Export(Strict):
     tolerance: float  # the largest absolute difference that was allowed
     sizes: tuple[tuple[int, int], ...]  # height, width of the compared pictures; other sizes work as well
     batches: tuple[int, ...]  # how many of them at once
+    calibrated: int = 0  # int8: pictures that the ranges of values come from; others of their kind were compared
     noise_removed: bool  # the trained model keeps dropout on, this one answers without it
     proofs: dict[str, Proof]  # for each product
     torch: str  # the version that made it

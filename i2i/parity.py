@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 Size = tuple[int, int]
+Given = Callable[[int, int, Size], np.ndarray]
 BATCHES = (1, 3)
 SCOPES = "pkg.torch.onnx.name_scopes"  # the modules around a node, as the exporter notes them
 
@@ -60,13 +61,14 @@ def compare(
     channels: int,
     compared: Sequence[Size],
     batches: Sequence[int] = BATCHES,
+    given: Given = pictures,
 ) -> Comparison:
-    """``run`` beside ``reference``, at all sizes and batches."""
+    """``run`` beside ``reference``, at all sizes and batches; ``given`` makes the pictures."""
     largest, worst = -1.0, (0, 0, 0)
     absolute = squared = count = 0.0
     for size in compared:
         for number in batches:
-            x = pictures(number, channels, size)
+            x = given(number, channels, size)
             expected, answer = reference(torch.from_numpy(x)).cpu().numpy(), run(x)
             if answer.shape != expected.shape or not np.isfinite(answer).all():
                 return Comparison(math.inf, math.inf, -math.inf, (number, *size))
@@ -83,7 +85,8 @@ def worst_layer(net: nn.Module, model: Any, x: np.ndarray) -> str:
     """The layer of ``net`` whose own error is the largest in ``model`` (ONNX, with the exporter's notes), in words.
 
     Every layer of torch is given what the ONNX layers before it answered, so that it shows its own error and none that
-    it inherited; the error is relative to the largest value of the layer. An empty text if no layer can be compared.
+    it inherited; the error is relative to the largest value of the layer. The text starts with "; " to be added to a
+    sentence, and is empty if no layer can be compared.
     """
     answers = _answers(model, x)
     order: list[str] = []
@@ -116,7 +119,7 @@ def worst_layer(net: nn.Module, model: Any, x: np.ndarray) -> str:
         return ""
     name = max(errors, key=lambda n: errors[n])
     kind = type(net.get_submodule(name)).__name__
-    return f"{name} ({kind}), whose own error is {errors[name]:.2g} of its largest value"
+    return f"; worst layer: {name} ({kind}), whose own error is {errors[name]:.2g} of its largest value"
 
 
 def _answers(model: Any, x: np.ndarray) -> dict[str, Tensor]:

@@ -23,6 +23,8 @@ def summary(info: Info) -> list[str]:
             f"differs from torch by {proof.max:.2g} at most ({_decibels(proof.psnr)})"
         )
     lines.append(f"compared at {_sizes(info)} (height x width), {' and '.join(map(str, facts.batches))} at once")
+    if facts.calibrated:
+        lines.append(f"calibrated with {facts.calibrated} pictures, compared on others")
     if facts.noise_removed:
         lines.append("dropout, the noise of the trained model, is off in the exported one: one picture, one result")
     return lines
@@ -84,6 +86,7 @@ def _proof(info: Info) -> list[str]:
             f"| {info.products[key].file} | {_size(p.bytes)} | {p.max:.2g} | {p.mean:.2g} | {_decibels(p.psnr)} |"
             for key, p in facts.proofs.items()
         ),
+        *(["", f"Calibrated with {facts.calibrated} pictures, compared on others."] if facts.calibrated else []),
         *(["", "The trained model keeps dropout on as its noise; this one answers without it."] * facts.noise_removed),
     ]
 

@@ -21,7 +21,8 @@ from small import FOLDERS, small_recipe, train_small
 
 import i2i
 from i2i import cli, exporting, folder, models, nets, parity, paths, precision, shipped
-from i2i.errors import MissingExtra, ModelError, UsageError
+from i2i.calibration import Samples
+from i2i.errors import DataError, MissingExtra, ModelError, UsageError
 from i2i.methods import METHODS
 from i2i.nets.used import Used
 from i2i.run_onnx import OnnxEngine
@@ -280,7 +281,9 @@ def test_a_refused_export_leaves_the_earlier_one(as_made, tmp_path):
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     strict = tmp_path / "strict.yaml"
     strict.write_text("about: never\nopset: 18\nprecision: fp32\ntolerance: 0\n")
-    with pytest.raises(ModelError, match="the target strict allows 0 and 0 dB"):
+    with pytest.raises(
+        ModelError, match=r"at \S+ x \S+ \(\d+ dB over all\), the target strict allows 0; worst layer: "
+    ):
         exporting.export(made.model, tmp_path / "out", target=strict)
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "strict.yaml"]
@@ -348,6 +351,80 @@ def test_a_weight_beyond_half_precision(as_made, tmp_path):
     assert not (tmp_path / "half").exists()
 
 
+# ---------------------------------------------------------------- eight bits
+
+
+def eight_bits(tmp_path: Path, least_psnr: float) -> Path:
+    target = tmp_path / "small.yaml"
+    target.write_text(
+        f"about: 8 bits\nopset: 18\nprecision: int8\ncalibrate: 3\ntolerance: 2.0\nleast_psnr: {least_psnr}\n"
+    )
+    return target
+
+
+def test_eight_bits(as_made, tmp_path, pairs, capfd):
+    made = as_made("resnet, batch norm as learned")
+    out = exporting.export(made.model, tmp_path / "small", eight_bits(tmp_path, 20), calibrate=pairs)
+    assert capfd.readouterr() == ("", "")  # onnxruntime's advice is not for our users
+    info = folder.read_info(out)
+    assert (info.export.precision, info.export.calibrated) == ("int8", 3)
+    assert 20 < info.export.proofs["a2b"].psnr < 70
+    assert "calibrated with 3 pictures, compared on others" in shipped.summary(info)
+    assert "Calibrated with 3 pictures" in (out / "README.md").read_text()
+    model = onnx.load(out / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert not any(part.metadata_props for part in (model, *model.graph.node))
+    weights = {node.input[1] for node in model.graph.node if node.op_type.startswith("Conv")}
+    integers = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    assert {stored[integers[name]].dtype for name in weights} == {np.dtype(np.int8)}
+    assert all(
+        np.abs(stored[integers[name]].astype(int)).max() <= 64 for name in weights
+    )  # 7 bits: no overflow anywhere
+    assert i2i.load(out)(picture(31, 40)).shape == (31, 40, 3)
+
+
+def test_eight_bits_that_spoil_the_pictures_are_refused(as_made, tmp_path, pairs):
+    made = as_made("resnet, batch norm as learned")
+    with pytest.raises(ModelError, match=r"dB over all\), the target small allows 2 and wants 90 dB"):
+        exporting.export(made.model, tmp_path / "out", eight_bits(tmp_path, 90), calibrate=pairs)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_pictures_to_calibrate_with(as_made, tmp_path, pairs):
+    made = as_made("resnet, instance norm")
+    target = eight_bits(tmp_path, 20)
+    with pytest.raises(
+        DataError, match=r"facades: not downloaded yet: .*\(to calibrate with other pictures: --calibrate"
+    ):
+        exporting.export(made.model, tmp_path / "out", target)
+    with pytest.raises(DataError, match="3 pictures are too few to calibrate with: 4 at least"):
+        exporting.export(made.model, tmp_path / "out", target, calibrate=pairs / "val" / "A")
+    with pytest.raises(UsageError, match="the target onnx needs no pictures to calibrate with"):
+        exporting.export(made.model, tmp_path / "out", calibrate=pairs)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("product", "side"), [("a2b", "A"), ("b2a", "B")])
+def test_calibration_sees_the_domain_that_is_translated(tmp_path, pairs, product, side):
+    """The pairs of the fixture are negatives of each other; side by side they are one file."""
+    make_model(tmp_path / "m", both=True)
+    info = folder.read_info(tmp_path / "m")
+    wide = tmp_path / "wide" / "train"
+    wide.mkdir(parents=True)
+    for path in (pairs / "train" / "A").iterdir():
+        both = [np.asarray(Image.open(pairs / "train" / s / path.name)) for s in "AB"]
+        Image.fromarray(np.concatenate(both, axis=1)).save(wide / path.name)
+    expected = {np.asarray(Image.open(p)).tobytes() for p in (pairs / "train" / side).iterdir()}
+    for root in (pairs, tmp_path / "wide"):
+        samples = Samples(root, info, product)
+        given = [*samples.calibrating(99, (32, 32)), *samples.held_out(3, 3, (32, 32))[:1, None]]
+        assert {
+            np.rint((x.reshape(3, 32, 32).transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8).tobytes() for x in given
+        } == expected
+        assert samples.held_out(3, 3, (8, 16)).shape == (3, 3, 8, 16)
+
+
 # ---------------------------------------------------------------- what is said
 
 
@@ -412,7 +489,7 @@ def test_the_caller_in_the_readme_runs(get, name, tmp_path, monkeypatch):
 
 
 def test_the_targets_are_valid_and_say_their_command():
-    assert exporting.targets() == ["onnx", "onnx-fp16"]
+    assert exporting.targets() == ["onnx", "onnx-fp16", "onnx-int8"]
     for path in paths.data("export").glob("*.yaml"):
         name, _ = exporting.load_target(path.stem)
         assert path.read_text().startswith(f"# i2i export RUN --target {name}\n")
