@@ -374,13 +374,17 @@ def test_eight_bits(as_made, tmp_path, pairs, capfd):
     model = onnx.load(out / "model.onnx")
     onnx.checker.check_model(model, full_check=True)
     assert not any(part.metadata_props for part in (model, *model.graph.node))
-    weights = {node.input[1] for node in model.graph.node if node.op_type.startswith("Conv")}
+    weights = {node.input[1]: node.op_type for node in model.graph.node if node.op_type.startswith("Conv")}
+    assert set(weights.values()) == {"Conv", "ConvTranspose"}
     integers = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     assert {stored[integers[name]].dtype for name in weights} == {np.dtype(np.int8)}
-    assert all(
-        np.abs(stored[integers[name]].astype(int)).max() <= 64 for name in weights
-    )  # 7 bits: no overflow anywhere
+    largest = {name: np.abs(stored[integers[name]].astype(int)).max() for name in weights}
+    assert all(largest[name] <= 64 for name, kind in weights.items() if kind == "Conv")  # 7 bits: no overflow anywhere
+    before = {t.name: numpy_helper.to_array(t) for t in made.file.graph.initializer}
+    for name in (name for name, kind in weights.items() if kind == "ConvTranspose"):
+        widened = stored[integers[name]] * stored[f"{name}_scale"][:, None, None]
+        assert np.abs(widened - before[name]).max() <= np.abs(before[name]).max() / 250
     assert i2i.load(out)(picture(31, 40)).shape == (31, 40, 3)
 
 
