@@ -38,7 +38,7 @@ class Product(Strict):
     multiple: int = Field(ge=1, le=4096)  # height and width must be multiples of it
     scale: int = Field(1, ge=1, le=16)  # the output is that many times as large
     channels: tuple[int, int] = (3, 3)  # of the input and of the output
-    file: str = TENSORS  # where its numbers are; the ending says which engine runs it
+    file: str = Field(TENSORS, pattern=r"^[^/\\]+$")  # in the folder: its numbers; the ending says which engine runs it
 
     @field_validator("channels")
     @classmethod

@@ -69,7 +69,7 @@ def compare(
     for size in compared:
         for number in batches:
             x = given(number, channels, size)
-            expected, answer = reference(torch.from_numpy(x)).cpu().numpy(), run(x)
+            expected, answer = reference(torch.from_numpy(x)).numpy(force=True), run(x)
             if answer.shape != expected.shape or not np.isfinite(answer).all():
                 return Comparison(math.inf, math.inf, -math.inf, (number, *size))
             difference = np.abs(answer.astype(np.float64) - expected)

@@ -119,6 +119,14 @@ def test_a_picture_does_not_notice_its_neighbors(get, name):
         np.testing.assert_allclose(together[i : i + 1], engine.run(x[i : i + 1]), atol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["unet, batch norm by the picture", "resnet, instance norm"])
+def test_sizes_far_from_those_that_were_compared(get, name):
+    made = get(name)
+    sizes = [(64, 64), (1024, 64), (40, 1000), (1024, 1024)]
+    found = parity.compare(made.net, i2i.load(made.out).engine.run, 3, sizes, batches=(1,))
+    assert found.max <= 1e-4
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_was_proven_is_in_the_folder(get, name):
     made = get(name)

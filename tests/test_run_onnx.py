@@ -221,6 +221,12 @@ def test_a_file_that_does_not_fit_its_description(model):
     )
 
 
+def test_a_file_outside_of_the_folder_is_not_read(model):
+    path = model / "i2i.json"
+    path.write_text(path.read_text().replace('"model.onnx"', '"../model.onnx"'))
+    assert message(model).startswith("m/i2i.json: products.a2b.file: ")
+
+
 def test_without_onnxruntime_it_says_what_to_install(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert message(model).startswith("exported models need onnxruntime: pip install")
