@@ -78,8 +78,9 @@ class Card(Strict):
     take: dict[str, str] = Field(default_factory=dict)  # target folder: folder inside the archive; the rest is left out
     prepare: Literal["folders", "idx", "cifar_binary", "cityscapes"] = "folders"
     torchvision: Literal["USPS", "SVHN", "STL10"] | None = None  # the class that reads the files
-    generate: Literal["shapes", "shapes_unpaired", "mnist_m"] | None = None
+    generate: Literal["shapes", "shapes_unpaired", "mnist_m", "join"] | None = None
     made_from: tuple[str, ...] = ()  # other cards that ``generate`` needs
+    join: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # target folder: what it holds of those cards: card, card/split
     withheld: str = ""  # how to get the files where they may not be handed on
 
     @field_validator("take")
@@ -87,11 +88,21 @@ class Card(Strict):
     def _take_inside(cls, take: dict[str, str]) -> dict[str, str]:
         return {_inside(target): _inside(source) for target, source in take.items()}
 
+    @field_validator("join")
+    @classmethod
+    def _join_inside(cls, join: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {_inside(target): tuple(map(_inside, sources)) for target, sources in join.items()}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Card:
-        wanted = 2 if self.kind in ("paired", "unpaired") else 1
-        if len(self.domains) != wanted:
-            raise ValueError(f"a {self.kind} data set has {wanted} domain(s), the card names {len(self.domains)}")
+        wanted = {"paired": (2,), "unpaired": (2,), "labelled": (1, 2)}.get(self.kind, (1,))
+        if len(self.domains) not in wanted:
+            many = " or ".join(map(str, wanted))
+            raise ValueError(f"a {self.kind} data set has {many} domain(s), the card names {len(self.domains)}")
+        if bool(self.join) != (self.generate == "join"):
+            raise ValueError("'join' says which folders 'generate: join' puts together: one needs the other")
+        if strangers := sorted({s.split("/")[0] for ss in self.join.values() for s in ss} - {*self.made_from}):
+            raise ValueError(f"join: {', '.join(strangers)} is not in made_from")
         if self.generate and self.files:
             raise ValueError("a generated data set has no files")
         if self.files and not self.withheld and (lacking := [f.name for f in self.files if not f.urls]):
@@ -176,12 +187,13 @@ def _own(folder: Path, text: str) -> Card:
     layout = layouts.recognise(folder)
     split = next(iter(layout.splits.values()))
     kind = {"aligned": "paired", "arrays": "labelled"}.get(split.kind, split.kind)
+    two = kind == "labelled" and len(split.a) == 2
     tree = {
         "name": re.sub(r"[^a-z0-9_]+", "_", folder.resolve().name.lower()).strip("_") or "folder",
         "title": folder.resolve().name,
         "about": {"homepage": "", "licence": "your own data", "cite": ""},
         "kind": kind,
-        "domains": (layout.domains or ("a", "b")) if kind in ("paired", "unpaired") else ("picture",),
+        "domains": (layout.domains or ("a", "b")) if kind in ("paired", "unpaired") or two else ("picture",),
         "layout": layout.name,
         "splits": counts(layout),
     }
@@ -195,7 +207,8 @@ def counts(layout: Layout) -> dict[str, Count]:
         if split.kind == "arrays":
             import numpy as np
 
-            found[name] = int(np.load(split.a[0], mmap_mode="r", allow_pickle=False).shape[0])
+            rows = [int(np.load(images, mmap_mode="r", allow_pickle=False).shape[0]) for images in split.a]
+            found[name] = rows[0] if len(rows) == 1 else (rows[0], rows[1])
         else:
             found[name] = (len(split.a), len(split.b)) if split.kind == "unpaired" else len(split.a)
     return found

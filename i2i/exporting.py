@@ -93,6 +93,8 @@ def export(
     info = read_info(source)
     if info.export:
         raise ModelError(f"{source}: is an exported model: export the one it was made from")
+    if not info.products:
+        raise ModelError(f"{source}: holds a classifier only, nothing that translates pictures")
     out = _place(source, name) if out is None else Path(out)
     if is_model(out) and not read_info(out).export:
         raise ModelError(f"{out}: holds a trained model: choose another place for the exported one")

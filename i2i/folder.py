@@ -104,7 +104,8 @@ class Info(Strict):
     size: tuple[int, int]  # height, width of the pictures it was trained on
     images: int  # seen in training
     products: dict[str, Product]
-    default: str  # the product that is meant when none is named
+    classifiers: dict[str, dict[str, Any]] = Field(default_factory=dict)  # networks that name classes: their configs
+    default: str  # the product that is meant when none is named; empty if there are only classifiers
     value_range: tuple[float, float] = (-1.0, 1.0)
     inference: Inference
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -142,7 +143,7 @@ def read_info(folder: Path) -> Info:
             f"this is {__version__}: pip install -U i2i-toolkit"
         )
     info = validate(Info, tree, Source(str(path)), ModelError)
-    if info.default not in info.products:
+    if info.default not in (info.products or ("",)):
         raise ModelError(f"{path}: default: {info.default!r} is none of its products ({', '.join(info.products)})")
     return info
 
@@ -153,9 +154,9 @@ def write(folder: Path, info: Info, tensors: Mapping[str, Mapping[str, np.ndarra
     Raises:
         ModelError: the folder exists and is something else than a model; products and tensors do not belong together.
     """
-    if set(tensors) != set(info.products):
+    if set(tensors) != {*info.products, *info.classifiers}:
         raise ModelError(f"{folder}: products {sorted(info.products)} do not fit tensors for {sorted(tensors)}")
-    if info.default not in info.products:
+    if info.default not in (info.products or ("",)):
         raise ModelError(f"{folder}: default {info.default!r} is none of the products {sorted(info.products)}")
 
     def fill(fresh: Path) -> Info:
@@ -259,7 +260,7 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
     """The model card: what it is, how to use it (``use`` in place of the usual lines), where it comes from."""
     ways = [f"{p.source} -> {p.target} (`{key}`)" for key, p in info.products.items()]
     numbers = [f"| {name} | {value:.4g} |" for name, value in info.metrics.items()]
-    multiple = info.products[info.default].multiple
+    main = info.products.get(info.default)
     trained = f"Trained with i2i: {info.method} on {info.dataset}."
     converted = f"Weights of another project, converted by i2i {info.i2i}: {info.origin}."
     usual = [
@@ -277,16 +278,10 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
     lines = [
         f"# {info.name}",
         "",
-        f"An image-to-image model: {' and '.join(ways)}. {converted if info.origin else trained}",
+        f"{'An image-to-image model: ' if ways else 'A classifier'}{' and '.join(ways)}. "
+        f"{converted if info.origin else trained}",
         "",
-        "## Use",
-        "",
-        *(use or usual),
-        "",
-        f"Pictures of any size: they are padded to a multiple of {multiple} and cropped back.",
-        f"It was trained at {info.size[1]} x {info.size[0]} pixels and works best near that size.",
-        info.inference.sentence(),
-        "",
+        *(["## Use", "", *(use or usual), "", *_sizes(info, main), info.inference.sentence(), ""] if main else []),
         "## Training",
         "",
         f"- Method: {info.method}",
@@ -302,3 +297,13 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _sizes(info: Info, product: Product) -> list[str]:
+    any_size = "Pictures of any size"
+    if product.multiple > 1:
+        any_size += f": they are padded to a multiple of {product.multiple} and cropped back"
+    trained = f"It was trained at {info.size[1]} x {info.size[0]} pixels"
+    if product.scale > 1:
+        return [f"{any_size}; the result is {product.scale} times as large.", f"{trained} of the large picture."]
+    return [f"{any_size}.", f"{trained} and works best near that size."]

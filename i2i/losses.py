@@ -47,6 +47,23 @@ GAMES: dict[GanName, Game] = {
 }
 
 
+def l2(output: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of two tensors of one shape (Ledig et al. 2017, arXiv:1609.04802, eq. 4)."""
+    return F.mse_loss(output.float(), target.float())
+
+
+def pairwise_mse(output: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+    """How much the differences between the pixels of ``source`` changed, where ``mask`` is set: [N, C, H, W], bool
+    [N, 1, H, W] (masked pairwise mean squared error, Bousmalis et al. 2017, arXiv:1612.05424, eq. 5).
+
+    With d = output - source in the k values under a picture's mask: sum(d^2) / k - (sum(d) / k)^2, the mean over the
+    batch. A change of all of them by one amount costs nothing. A picture without a masked pixel counts 0.
+    """
+    d = (output.float() - source.float()) * mask
+    k = (mask.sum((1, 2, 3)) * output.shape[1]).clamp_min(1)
+    return (d.square().sum((1, 2, 3)) / k - (d.sum((1, 2, 3)) / k).square()).mean()
+
+
 def l1(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of two tensors of one shape (Isola et al. 2017, eq. 3)."""
     return F.l1_loss(output.float(), target.float())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from i2i import folder, known, paths, shipped
 from i2i.errors import ModelError, did_you_mean
@@ -131,7 +132,8 @@ def show(what: str | Path) -> list[tuple[str, str]]:
             return known.describe(published)
         model = known.place(published)
     info = folder.read_info(model)
-    files = {model / p.file for p in info.products.values()}
+    main = info.products.get(info.default)
+    files = {model / p.file for p in info.products.values()} or {model / TENSORS}
     there = all(file.is_file() for file in files)
     size = f"{sum(file.stat().st_size for file in files) / 2**20:.1f} MiB" if there else "missing"
     lines = [
@@ -144,9 +146,10 @@ def show(what: str | Path) -> list[tuple[str, str]]:
         ("images seen", _seen(info)),
         *((key, f"{p.source} -> {p.target}") for key, p in info.products.items()),
         ("default", info.default if len(info.products) > 1 else ""),
-        ("network", _network(info)),
-        ("padding", f"to multiples of {info.products[info.default].multiple}"),
-        ("inference", info.inference.sentence()),
+        ("network", _words(main.generator) if main else ""),
+        *((key, _words(config)) for key, config in info.classifiers.items()),
+        ("padding", f"to multiples of {main.multiple}" if main else ""),
+        ("inference", info.inference.sentence() if main else ""),
         *((name, f"{value:.4g}") for name, value in info.metrics.items()),
         ("weights", size),
         *(("exported", line) for line in shipped.summary(info)),
@@ -165,8 +168,8 @@ def directions(info: Info) -> str:
     return ", ".join(f"{p.source} -> {p.target}" for p in ways)
 
 
-def _network(info: Info) -> str:
-    config = dict(info.products[info.default].generator)
+def _words(network: dict[str, Any]) -> str:
+    config = dict(network)
     return ", ".join([str(config.pop("net", "?")), *(f"{key} {value}" for key, value in config.items())])
 
 

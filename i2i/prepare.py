@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from i2i.card import Card, File, count_text, counts
+from i2i.card import MARKER, Card, File, count_text, counts
 from i2i.errors import DataError, FetchError, MissingExtra
 from i2i.transfer import Progress
 from i2i.unpack import unpack
@@ -53,6 +53,8 @@ def generate(card: Card, parts: dict[str, Path], work: Path, progress: Progress 
         progress(f"make {card.name}", 0, None)
     if card.generate == "mnist_m":
         mnist_m(parts["mnist"], parts["bsds500"], data)
+    elif card.generate == "join":
+        join(card.join, parts, data)
     else:
         from i2i.data import shapes
 
@@ -61,6 +63,34 @@ def generate(card: Card, parts: dict[str, Path], work: Path, progress: Progress 
         else:
             shapes.make(data)
     return data
+
+
+def join(wanted: dict[str, tuple[str, ...]], parts: dict[str, Path], data: Path) -> None:
+    """Other data sets (``mnist``) or splits of pictures of one domain (``t91/train``) under new names, as links to the
+    same files where the system can. Each picture's name begins with that of its data set.
+
+    Raises:
+        DataError: a data set has no such split.
+    """
+    from i2i.data import layouts
+
+    for target, sources in wanted.items():
+        (data / target).mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            name, _, split = source.partition("/")
+            if split:
+                splits = layouts.recognise(parts[name]).splits
+                if split not in splits:
+                    raise DataError(f"{name}: has no split {split}, which this data set is made from")
+                named = {f"{name}-{file.name}": file for file in splits[split].a}
+            else:
+                named = {file.name: file for file in parts[name].iterdir() if file.name != MARKER}
+            for new, file in named.items():
+                place = data / target / new
+                try:
+                    place.hardlink_to(file)
+                except OSError:  # another disk, or a file system without links
+                    shutil.copyfile(file, place)
 
 
 def inspect(card: Card, folder: Path) -> tuple[dict, list[str]]:

@@ -54,6 +54,8 @@ class Data(Strict):
     jitter: float = Field(1.0, ge=1)  # pictures are resized to size * jitter, then cropped at random to size
     flip: bool = True
     channels: Channels = (3, 3)  # of domain a and b: 3 color, 1 gray
+    labelled: Count = 0  # of a labelled set, how many pictures show their label, equally many a class; 0: all
+    degradation: Literal["bicubic", "blind"] = "bicubic"  # how super-resolution makes its small pictures
     batch: Positive = 1  # per process
     workers: Count = 2
     cache_gb: float = Field(4.0, ge=0)  # disk for decoded pictures, so that none is decoded twice

@@ -70,9 +70,7 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
     try:
         config = TypeAdapter(nets.Generator).validate_python(info.products[product].generator)
     except ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{folder}: {product}: no network that this i2i can build ({where}: {first['msg']})") from e
+        raise _unknown(folder, product, e) from e
     with torch.device("meta"):  # no first weights are drawn: fast, and the caller's random numbers stay as they are
         net: Any = nets.build(config)  # torch types every attribute of a network as a tensor or a network
     said = info.products[product]
@@ -80,7 +78,31 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
         if getattr(said, key) != own:
             other = f"{key} is {getattr(said, key)}, but its network has {own}"
             raise ModelError(f"{folder / INFO}: {product}: {other}: correct it there")
-    tensors = read_tensors(folder, product)
+    return filled(net, folder, product)
+
+
+def load_classifier(folder: Path, info: Info, name: str) -> nn.Module:
+    """A network that names classes, with its weights, in evaluation mode, on the CPU: [N, C, H, W] -> logits.
+
+    Raises:
+        ModelError: not the description of a known network, no or damaged weights, or these do not fit each other.
+    """
+    try:
+        config = TypeAdapter(nets.Classifier).validate_python(info.classifiers[name])
+    except ValidationError as e:
+        raise _unknown(folder, name, e) from e
+    with torch.device("meta"):
+        net = nets.build(config)
+    return filled(net, folder, name).eval()
+
+
+def filled(net: nn.Module, folder: Path, name: str) -> nn.Module:
+    """``net`` with the weights that the model folder holds for ``name``.
+
+    Raises:
+        ModelError: they are missing, damaged, or do not fit.
+    """
+    tensors = read_tensors(folder, name)
     expected = net.state_dict()
     wrong = [
         *(f"tensor {key!r} is missing" for key in expected if key not in tensors),
@@ -93,9 +115,15 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
     ]
     if wrong:
         more = f" (and {len(wrong) - 1} more such)" if len(wrong) > 1 else ""
-        raise ModelError(f"{folder / TENSORS}: {product} does not fit the network in i2i.json: {wrong[0]}{more}")
+        raise ModelError(f"{folder / TENSORS}: {name} does not fit the network in i2i.json: {wrong[0]}{more}")
     net.load_state_dict({key: t.to(expected[key].dtype) for key, t in tensors.items()}, assign=True)
     return net
+
+
+def _unknown(folder: Path, name: str, e: ValidationError) -> ModelError:
+    first = e.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return ModelError(f"{folder}: {name}: no network that this i2i can build ({where}: {first['msg']})")
 
 
 def read_tensors(folder: Path, product: str) -> dict[str, Tensor]:

@@ -127,7 +127,7 @@ class Trainer:
 
     def step(self, batch: Any) -> None:
         """One training step: every move of the method, in its order."""
-        batch = type(batch)(*(t.to(memory_format=self.layout) for t in batch))
+        batch = type(batch)(*(t.to(memory_format=self.layout) if t.ndim == 4 else t for t in batch))
         rate = self.rate()
         moves = self.method.step(batch, self.steps)
         while True:

@@ -100,7 +100,7 @@ class Prepared:
     def domains(self) -> tuple[str, str]:
         """The names of a and b: what the card says, for a user's own folder what the folders are called."""
         names = self.layout.domains or self.card.domains
-        return (names[0], names[1]) if len(names) == 2 else ("a", "b")
+        return names[0], names[-1]
 
 
 def prepare(dataset: str, mirror: str | None, say: Callable[[str], None]) -> Prepared:
@@ -187,7 +187,8 @@ def _train(
     view, method_class = _view(wanted), METHODS[wanted.method.name]
     dataset, held = _open(wanted, data, method_class.reads, view)
     torch.manual_seed(wanted.train.seed)
-    method = method_class(wanted.method, Task(a=view.channels[0], b=view.channels[1], size=wanted.data.size))
+    task = Task(a=view.channels[0], b=view.channels[1], size=wanted.data.size, classes=dataset.classes)
+    method = method_class(wanted.method, task)
     wanted = wanted.model_copy(update={"method": method.cfg})
     torch.manual_seed(wanted.train.seed + accelerator.process_index)
     trainer = Trainer(method, wanted, dataset, accelerator)
@@ -293,8 +294,10 @@ def _view(wanted: Recipe) -> Any:
 
 def _open(wanted: Recipe, data: Prepared, reads: type, view: Any) -> tuple[Any, Any]:
     """The training split, and the held-out one as what the method reads and, where it holds pairs, as pairs."""
-    from i2i.data.batches import Pair, Unpaired, open_split
+    from i2i.data.batches import Pair, Reduced, Unpaired, open_split
+    from i2i.data.labelled import Shown
     from i2i.data.layouts import Split, as_unpaired
+    from i2i.data.reduced import Reduction
     from i2i.watch import Held
 
     def as_read(split: Split) -> Split:
@@ -305,10 +308,18 @@ def _open(wanted: Recipe, data: Prepared, reads: type, view: Any) -> tuple[Any, 
         if asked and asked not in splits:
             raise DataError(f"{data.layout.root}: has no split {asked!r} ({key}); it has {', '.join(splits)}")
     held_name = block.eval_split or next((s for s in ("val", "test") if s in splits), block.split)
-    dataset = open_split(reads, as_read(splits[block.split]), view, cache_bytes=int(block.cache_gb * 2**30), who=name)
+    reduction = Reduction(wanted.method.generator.scale, block.degradation) if reads is Reduced else None
+    dataset = open_split(
+        reads, as_read(splits[block.split]), view, cache_bytes=int(block.cache_gb * 2**30), who=name,
+        shown=Shown(block.labelled, wanted.train.seed), reduction=reduction,
+    )  # fmt: skip
     still, split = replace(view, train=False), splits[held_name]
-    shown = open_split(reads, as_read(split), still, who=name)
-    paired = split.kind in ("aligned", "paired") and held_name != block.split
+    shown = open_split(reads, as_read(split), still, who=name, reduction=reduction)
+    if held_name == block.split:
+        return dataset, Held(held_name, shown, None)
+    if reads is Reduced:
+        return dataset, Held(held_name, shown, shown)
+    paired = split.kind in ("aligned", "paired")
     return dataset, Held(held_name, shown, open_split(Pair, split, still, who=name) if paired else None)
 
 

@@ -73,6 +73,8 @@ def load(
     """
     folder = models.find(what, progress)
     info = read_info(folder)
+    if not info.products:
+        raise ModelError(f"{folder}: holds a classifier only, nothing that translates pictures: i2i eval measures it")
     product = info.default if direction is None else direction
     if product not in info.products:
         ways = " and ".join(f"{p.source} -> {p.target} ({key})" for key, p in info.products.items())

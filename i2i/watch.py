@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from i2i import folder, sheets
-from i2i.data.batches import Pair, Pictures, loader
+from i2i.data.batches import Pair, loader
+from i2i.data.samples import Samples
 from i2i.display import display
 from i2i.log import RunLog
 from i2i.metrics.pixel import as_written, psnr_rgb
@@ -32,8 +33,8 @@ class Held:
     """Pictures that are not trained on: what sheets show, and what is measured if they come in pairs."""
 
     split: str
-    shown: Pictures
-    pairs: Pictures | None
+    shown: Samples
+    pairs: Samples | None
 
 
 class Watch:
@@ -150,9 +151,15 @@ class Watch:
                 channels=(config["inputs"], config["outputs"]),
             )  # fmt: skip
             tensors[self.public(product)] = net.state_dict()
+        classifiers = {}
+        for key, net in trainer.method.classifiers.items():
+            described = net.config
+            classifiers[key] = described.model_dump(mode="json")
+            tensors[key] = net.state_dict()
         info = folder.Info(
             name=self.run.resolve().name, method=self.recipe.method.name, dataset=self.dataset,
-            size=self.recipe.data.size, images=trainer.images, products=products, default=self.public("a2b"),
+            size=self.recipe.data.size, images=trainer.images, products=products, classifiers=classifiers,
+            default=self.public("a2b") if products else "",
             inference=trainer.method.inference, metrics=metrics, licence=self.licence,
         )  # fmt: skip
         folder.write(self.run / name, info, tensors)

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from i2i.data.labelled import LabelledPictures, Shown
+from i2i.data.reduced import ReducedPictures, Reduction
+from i2i.data.samples import Samples
 from i2i.data.samplers import BatchSampler, Place, mix
 from i2i.data.sides import Decoder, Side
 from i2i.data.transforms import Augment, View
@@ -41,51 +44,74 @@ class Unpaired(NamedTuple):
     b: Tensor
 
 
-class Pictures(Dataset):
-    """Two sides seen through a view. Items are asked for by ``Place``; ``sizes`` says how many pictures each side has.
+class Reduced(NamedTuple):
+    """a[i] is b[i] made smaller: float32 [N, C, H / scale, W / scale] and [N, C, H, W], in [-1, 1]."""
 
-    Its length is that of the longer side: as many samples show every picture at least once.
+    a: Tensor
+    b: Tensor
+
+
+class Labelled(NamedTuple):
+    """Pictures whose labels are known, and pictures to learn from without: of another domain, or all there are.
+
+    a, b: float32 [N, C, H, W] in [-1, 1]; a is empty, [0, C, H, W], if the data have no labels.
+    a_labels, b_labels: int64 [N], -1 where unknown. b_labels is for measuring, not for learning.
     """
 
-    def __init__(self, reads: type[Pair] | type[Unpaired], a: Side, b: Side, view: View):
-        self.reads, self.a, self.b = reads, a, b
-        self.sizes = (len(a), len(b))
-        self._augment = Augment(view)
+    a: Tensor
+    a_labels: Tensor
+    b: Tensor
+    b_labels: Tensor
 
-    def __len__(self) -> int:
-        return max(self.sizes)
+
+Reads = type[Pair] | type[Unpaired] | type[Reduced] | type[Labelled]
+
+
+class Pictures(Samples):
+    """Two sides seen through a view, as Pair or Unpaired."""
+
+    def __init__(self, reads: Reads, a: Side, b: Side, view: View):
+        super().__init__(reads, (len(a), len(b)), tied=reads is Pair)
+        self.a, self.b = a, b
+        self._augment = Augment(view)
 
     def __getitem__(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
         """uint8 [H, W, C] of both sides."""
         a, b = self.a[place.a], self.b[place.b]
-        if self.reads is Pair:
+        if self.tied:
             return self._augment.pair(a, b, place.seed)
         return self._augment.single(a, mix(place.seed, 0)), self._augment.single(b, mix(place.seed, 1))
 
-    def __getitems__(self, places: list[Place]) -> tuple[Tensor, Tensor] | DataError:
-        """A batch of uint8 [N, H, W, C], or the error: raised in a worker it would come back wrapped in a traceback."""
-        try:
-            sides = zip(*(self[place] for place in places), strict=True)
-            a, b = (torch.from_numpy(np.stack(side)) for side in sides)
-        except DataError as e:
-            return e
-        return a, b
-
 
 def open_split(
-    reads: type[Pair] | type[Unpaired], split: Split, view: View, *, cache_bytes: int = 0, who: str = "this method"
-) -> Pictures:
+    reads: Reads,
+    split: Split,
+    view: View,
+    *,
+    cache_bytes: int = 0,
+    who: str = "this method",
+    shown: Shown | None = None,
+    reduction: Reduction | None = None,
+) -> Samples:
     """A split as a data set of samples.
 
     Args:
-        reads: what the method reads, Pair or Unpaired. Pairs can be read as Unpaired: each side in an order of its own.
+        reads: what the method reads. Pairs can be read as Unpaired: each side in an order of its own.
         cache_bytes: disk (and page cache) for decoded pictures, per process; 0 decodes anew each time.
         who: the method's name, for the error.
+        shown: for Labelled: how many labels are shown; None shows all.
+        reduction: for Reduced: how pictures are made smaller.
 
     Raises:
         DataError: the split has no pictures, or is not what the method reads.
     """
     _check(reads, split, who)
+    if reads is Labelled:
+        return LabelledPictures(reads, split, view, cache_bytes, shown)
+    if reads is Reduced:
+        if reduction is None:
+            raise ValueError("Reduced needs a reduction")
+        return ReducedPictures(reads, split.a, view, reduction, cache_bytes)
     aligned = split.kind == "aligned"
     channels = view.channels if view.direction == "a2b" else view.channels[::-1]
     decoder = Decoder()
@@ -108,25 +134,28 @@ _HOLDS = {
     "single": "pictures of one domain",
     "arrays": "number arrays (images and labels)",
 }
+_WANTS: dict[Reads, tuple[str, tuple[str, ...], str]] = {
+    Pair: ("pairs", ("aligned", "paired"), "put partners of equal names into folders A and B"),
+    Unpaired: ("two domains", ("aligned", "paired", "unpaired"), "put each domain's pictures into trainA and trainB"),
+    Reduced: ("pictures of one domain", ("single",), "name the folder of one domain's pictures"),
+    Labelled: ("labelled arrays or pictures of one domain", ("arrays", "single"), "name the folder of one domain"),
+}
+"""What each batch is made from: in words, the kinds of splits, and what to do about another."""
 
 
-def _check(reads: type[Pair] | type[Unpaired], split: Split, who: str) -> None:
+def _check(reads: Reads, split: Split, who: str) -> None:
     where = _where(split)
+    if split.kind != "arrays" and (not split.a or (split.kind in ("paired", "unpaired") and not split.b)):
+        raise DataError(f"{where}: no pictures{' of domain B' if split.a else ''} in this split")
+    wants, kinds, way_out = _WANTS[reads]
+    if split.kind in kinds:
+        return
     holds = _HOLDS.get(split.kind, "pairs of pictures")
     if split.kind == "arrays":
-        wants = "pairs of pictures" if reads is Pair else "pictures of two domains"
         raise DataError(f"{who} needs {wants}, but {where} holds {holds}: they are for methods that learn from labels")
-    if not split.a or (split.kind in ("paired", "unpaired") and not split.b):
-        raise DataError(f"{where}: no pictures{' of domain B' if split.a else ''} in this split")
-    if reads is Pair and split.kind not in ("aligned", "paired"):
-        way_out = "use cyclegan, or " if split.kind == "unpaired" else ""
-        raise DataError(
-            f"{who} needs pairs, but {where} holds {holds}: {way_out}put partners of equal names into folders A and B"
-        )
-    if reads is Unpaired and split.kind == "single":
-        raise DataError(
-            f"{who} needs two domains, but {where} holds {holds}: put each domain's pictures into trainA and trainB"
-        )
+    if reads is Pair and split.kind == "unpaired":
+        way_out = f"use cyclegan, or {way_out}"
+    raise DataError(f"{who} needs {wants}, but {where} holds {holds}: {way_out}")
 
 
 def _where(split: Split) -> str:
@@ -135,7 +164,7 @@ def _where(split: Split) -> str:
 
 
 def loader(
-    dataset: Pictures,
+    dataset: Samples,
     *,
     batch: int,
     seed: int = 0,
@@ -161,7 +190,7 @@ def loader(
     """
     sampler = BatchSampler(
         dataset.sizes,
-        tied=dataset.reads is Pair,
+        tied=dataset.tied,
         batch=batch,
         seed=seed,
         start=start,
@@ -194,12 +223,12 @@ def _started(batches: DataLoader[Any]) -> Iterator[Any]:
         signal.signal(signal.SIGCHLD, before)
 
 
-def _floats(batches: Iterator[Any], reads: type[Pair] | type[Unpaired], device: torch.device) -> Iterator[Any]:
+def _floats(batches: Iterator[Any], reads: Reads, device: torch.device) -> Iterator[Any]:
     try:
-        for both in batches:
-            if isinstance(both, DataError):
-                raise both
-            yield reads(*(as_float(side.to(device)) for side in both))
+        for parts in batches:
+            if isinstance(parts, DataError):
+                raise parts
+            yield reads(*(as_float(t.to(device)) if t.dtype == torch.uint8 else t.to(device) for t in parts))
     except RuntimeError as e:
         if "DataLoader worker" not in str(e):
             raise

@@ -262,10 +262,12 @@ def _check_arrays(layout: Layout, tell: Progress, full: bool) -> Report:
     rows, problems = [("layout", layout.name)], list(layout.problems)
     entries: list[tuple[bytes, str, str]] = []
     flat = 0
-    for done, (name, split) in enumerate(layout.splits.items(), 1):
-        file = split.a[0].relative_to(layout.root).as_posix()
+    parts = [(name, *files) for name, split in layout.splits.items() for files in zip(split.a, split.b, strict=True)]
+    for done, (split, a, b) in enumerate(parts, 1):
+        file = a.relative_to(layout.root).as_posix()
+        name = split if a.parent == layout.root else f"{split} {a.parent.name}"
         try:
-            images, labels = arrays.load(split.a[0], split.b[0])
+            images, labels = arrays.load(a, b)
         except DataError as e:
             problems.append(str(e).removeprefix(f"{layout.root}{os.sep}"))
             continue
@@ -275,13 +277,13 @@ def _check_arrays(layout: Layout, tell: Progress, full: bool) -> Report:
         shown = ", ".join(f"{v}: {n}" for v, n in list(zip(values.tolist(), counts.tolist(), strict=True))[:20])
         rows.append((f"{name} labels", f"{len(values)} ({shown}{', ...' if len(values) > 20 else ''})"))
         if len(values) and values[0] < 0:
-            problems.append(f"{split.b[0].name}: labels below 0, down to {values[0]}")
+            problems.append(f"{b.relative_to(layout.root).as_posix()}: labels below 0, down to {values[0]}")
         for i, image in enumerate(images if full else ()):
             entries.append((hashlib.blake2b(image.tobytes(), digest_size=16).digest(), name, f"{file}[{i}]"))
             if _spread(image) < FLAT:
                 flat += 1
                 problems.append(f"{file}[{i}]: the picture is nearly one color (InstanceNorm turns it into noise)")
-        tell(done, len(layout.splits))
+        tell(done, len(parts))
     if full:
         copies, told = _copies(entries)
         rows += [("copies", copies), ("flat", _number(flat))]

@@ -5,7 +5,7 @@
     train/A         train/A/*.jpg train/B/*.jpg: paired where names match, else unpaired; also as A/train and B/train
     A and B         A/*.jpg B/*.jpg: the same without splits
     one folder      *.jpg or train/*.jpg: single pictures
-    arrays          train-images.npy and train-labels.npy, see ``arrays``
+    arrays          train-images.npy and train-labels.npy, see ``arrays``; two domains: both in each of two folders
 
 - Hidden files, ``__MACOSX`` and what has no picture suffix do not count. Names sort naturally (2 before 10). Folders
   are walked to any depth, links included. A folder that holds nothing but another folder stands for that one.
@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from i2i.data import arrays, pictures, tree
 from i2i.data.tree import Folder, natural
@@ -41,8 +42,8 @@ class Split:
     """The files of one split, naturally sorted.
 
     kind: "aligned" (one file holds A | B side by side; b is empty), "paired" (a[i] belongs to b[i]), "unpaired",
-    "single" (b is empty) or "arrays" (a is the one file of images, b the one of labels). ``lone_a`` and ``lone_b`` are
-    the pictures of a paired split that have no partner.
+    "single" (b is empty) or "arrays" (a holds a file of images for each domain, one or two, b those of their labels).
+    ``lone_a`` and ``lone_b`` are the pictures of a paired split that have no partner.
     """
 
     kind: str
@@ -77,14 +78,38 @@ def recognise(root: Path) -> Layout:
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
         raise DataError(f"{root}: a file, not a folder: name the folder that holds the pictures")
-    if found := {_SPLITS.get(stem.lower(), stem): files for stem, files in arrays.find(root).items()}:
-        return Layout(root, "arrays", {s: Split("arrays", (found[s][0],), (found[s][1],)) for s in _in_order(found)})
+    if found := _arrays(root):
+        return Layout(root, "arrays", {s: Split("arrays", *found[s]) for s in found})
+    inside = {path: _arrays(path) for path in sorted(root.iterdir(), key=natural) if path.is_dir()}
+    if domains := [path for path, files in inside.items() if files]:
+        return _domains_of_arrays(root, domains, inside)
     folder = tree.scan(root)
     if not folder.own and not folder.folders:
         instead = ", ".join(s for s, _ in folder.others.most_common(5))
         looked = " ".join(sorted(pictures.SUFFIXES))
         raise DataError(f"no pictures in {root}: looked for {looked}" + (f"; found only {instead}" if instead else ""))
     return _Reader(root).read(folder)
+
+
+def _arrays(folder: Path) -> dict[str, tuple[tuple[Path, ...], tuple[Path, ...]]]:
+    """The split's name -> (images,), (labels,), in the usual order of splits."""
+    found = {_SPLITS.get(stem.lower(), stem): files for stem, files in arrays.find(folder).items()}
+    return {s: ((found[s][0],), (found[s][1],)) for s in _in_order(found)}
+
+
+def _domains_of_arrays(root: Path, domains: list[Path], inside: dict[Path, Any]) -> Layout:
+    """Two labelled domains: A and B, or two folders of any name, each with its arrays."""
+    if len(domains) != 2:
+        names = _listing([path.name for path in domains])
+        raise DataError(f"{root}: number arrays in {names}: two folders, A and B, are two domains; name one for one")
+    (a, b), (name_a, name_b) = (inside[path] for path in domains), (path.name for path in domains)
+    both = [s for s in a if s in b]
+    if not both:
+        raise DataError(f"{root}: {name_a} has {_listing([*a])}, {name_b} has {_listing([*b])}: no split in both")
+    splits = {s: Split("arrays", a[s][0] + b[s][0], a[s][1] + b[s][1]) for s in both}
+    left = tuple(f"{s}: only one of {name_a} and {name_b} has it: left out" for s in {**a, **b} if s not in both)
+    named = None if (name_a.lower(), name_b.lower()) == ("a", "b") else (name_a, name_b)
+    return Layout(root, "arrays", splits, named, left)
 
 
 def as_unpaired(split: Split) -> Split:

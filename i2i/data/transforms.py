@@ -109,6 +109,38 @@ class Augment:
         return self._compose(image=picture)["image"]
 
     def _seed(self, seed: int) -> None:
-        self._random.seed(seed)
-        state = {"state": mix(seed, 1) << 64 | mix(seed, 2), "inc": mix(seed, 3) | 1}
-        self._generator.bit_generator.state = {"bit_generator": "PCG64", "state": state, "has_uint32": 0, "uinteger": 0}
+        reseed(self._random, self._generator, seed)
+
+
+class Degrade:
+    """What a picture went through before it became small, drawn from the sample's seed: blur, then noise and JPEG.
+
+    The classical degradation model (Zhang et al. 2021, "Designing a practical degradation model", arXiv:2103.14006,
+    eq. 1) with the ranges: isotropic Gaussian blur of 0.2 to 3 pixels before the reduction, Gaussian noise of 1 to 15
+    gray levels in two of three pictures, JPEG of quality 40 to 95 in three of four, after it.
+    """
+
+    def __init__(self) -> None:
+        self._random, self._generator = random.Random(0), np.random.Generator(np.random.PCG64(0))
+        self._blur = A.Compose([A.GaussianBlur(blur_limit=0, sigma_limit=(0.2, 3.0), p=1.0)])
+        noise = A.GaussNoise(std_range=(1 / 255, 15 / 255), p=0.67)
+        self._spoil = A.Compose([noise, A.ImageCompression(quality_range=(40, 95), p=0.75)])
+        for compose in (self._blur, self._spoil):
+            compose.set_random_state(self._generator, self._random)
+
+    def blur(self, picture: np.ndarray, seed: int) -> np.ndarray:
+        """uint8 [H, W, C] -> the same, blurred."""
+        reseed(self._random, self._generator, mix(seed, 4))
+        return self._blur(image=picture)["image"].reshape(picture.shape)
+
+    def spoil(self, picture: np.ndarray, seed: int) -> np.ndarray:
+        """uint8 [H, W, C] -> the same, with noise and JPEG traces."""
+        reseed(self._random, self._generator, mix(seed, 5))
+        return self._spoil(image=picture)["image"].reshape(picture.shape)
+
+
+def reseed(generator: random.Random, numbers: np.random.Generator, seed: int) -> None:
+    """Both start anew from ``seed``."""
+    generator.seed(seed)
+    state = {"state": mix(seed, 1) << 64 | mix(seed, 2), "inc": mix(seed, 3) | 1}
+    numbers.bit_generator.state = {"bit_generator": "PCG64", "state": state, "has_uint32": 0, "uinteger": 0}

@@ -5,8 +5,12 @@ from __future__ import annotations
 from i2i.methods.base import Method
 from i2i.methods.cyclegan import CycleGAN
 from i2i.methods.pix2pix import Pix2Pix
+from i2i.methods.pixelda import PixelDA
+from i2i.methods.srresnet import SRResNet
 
 METHODS: dict[str, type[Method]] = {
     "pix2pix": Pix2Pix,
     "cyclegan": CycleGAN,
+    "pixelda": PixelDA,
+    "srresnet": SRResNet,
 }

@@ -5,13 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from i2i.data.batches import Reduced
+from i2i.data.bicubic import imresize
 from i2i.errors import RecipeError
 from i2i.folder import Inference
-from i2i.nets import Discriminator, Generator, Init, UNetConfig, build, initialise
+from i2i.nets import Generator, Init, UNetConfig, build, initialise
 from i2i.strict import Strict
 
 Update = tuple[str, dict[str, Tensor]]
@@ -23,11 +27,13 @@ Nets = Mapping[str, Callable[[Tensor], Tensor]]
 
 @dataclass(frozen=True)
 class Task:
-    """What the data say: channels of the domains a and b (1 or 3) and the size (height, width) of training pictures."""
+    """What the data say: channels of the domains a and b (1 or 3), the size (height, width) of training pictures, and
+    how many classes their labels name (0: no labels)."""
 
     a: int = 3
     b: int = 3
     size: tuple[int, int] = (256, 256)
+    classes: int = 0
 
 
 class Method(nn.Module, ABC):
@@ -35,7 +41,8 @@ class Method(nn.Module, ABC):
 
     A subclass sets ``self.players`` (name -> networks with one optimizer), ``self.products`` (``"a2b"``, ``"b2a"`` ->
     generator: averaged, sampled, saved, exported) and ``self.inference`` (how products behave when used), and yields
-    its moves from ``step``. The order of the yields is the order of the updates.
+    its moves from ``step``. The order of the yields is the order of the updates. A method that learns labels sets
+    ``self.classifiers`` too (name -> network, pictures [N, C, H, W] to logits [N, classes]): measured and saved.
     """
 
     reads: ClassVar[type]
@@ -50,6 +57,7 @@ class Method(nn.Module, ABC):
     """A Config, as used: what was left to the data is filled in."""
     players: dict[str, list[nn.Module]]
     products: dict[str, nn.Module]
+    classifiers: Mapping[str, nn.Module] = MappingProxyType({})
     inference: Inference
 
     @abstractmethod
@@ -95,8 +103,15 @@ def as_built(config: Generator, net: nn.Module) -> Generator:
     return built.model_copy(update={"inputs": config.inputs, "outputs": config.outputs})
 
 
-def new_discriminator(config: Discriminator, inputs: int, init: Init) -> nn.Module:
+def new_discriminator(config: Any, inputs: int, init: Init) -> nn.Module:
     """A discriminator with fresh weights."""
     net = build(config.model_copy(update={"inputs": inputs}))
     initialise(net, init)
     return net
+
+
+def enlarged(batch: Reduced) -> Tensor:
+    """What needs no training: the small pictures, enlarged by the bicubic kernel that made them; [N, C, H, W]."""
+    pixels = batch.a.float().permute(2, 3, 0, 1).numpy(force=True)
+    large = imresize(pixels, batch.b.shape[2] / batch.a.shape[2])
+    return torch.from_numpy(large).permute(2, 3, 0, 1).to(batch.a.device)

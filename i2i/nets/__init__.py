@@ -10,27 +10,34 @@ from torch import nn
 
 from i2i.nets.blocks import Init, InstanceNorm, Norm, Up, count, initialise, per_image
 from i2i.nets.patch import PatchConfig, patch, receptive_field
+from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
 from i2i.nets.resnet import ResNet, ResNetConfig
+from i2i.nets.srresnet import SRResNet, SRResNetConfig
 from i2i.nets.unet import UNet, UNetConfig
 from i2i.strict import Strict
 
 __all__ = [
-    "NETS", "Discriminator", "Generator", "Init", "InstanceNorm", "Norm", "PatchConfig", "ResNet", "ResNetConfig",
-    "UNet", "UNetConfig", "Up", "build", "count", "initialise", "patch", "per_image", "receptive_field",
-    "starting_from",
+    "NETS", "Classifier", "DigitsConfig", "Discriminator", "Generator", "Init", "InstanceNorm", "Norm", "NoisyConfig",
+    "PatchConfig", "PixelDAConfig", "ResNet", "ResNetConfig", "SRResNetConfig", "UNet", "UNetConfig", "Up", "build",
+    "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
     "unet": UNet,
     "resnet": ResNet,
+    "srresnet": SRResNet,
+    "pixelda": PixelDA,
     "patch": patch,
+    "noisy": Noisy,
+    "digits": Digits,
 }
 
-Generator = Annotated[UNetConfig | ResNetConfig, Field(discriminator="net")]
+Generator = Annotated[UNetConfig | ResNetConfig | PixelDAConfig | SRResNetConfig, Field(discriminator="net")]
 Discriminator = PatchConfig
+Classifier = DigitsConfig
 
 
-def build(config: UNetConfig | ResNetConfig | PatchConfig) -> nn.Module:
+def build(config: Any) -> nn.Module:
     """The network that ``config`` describes, with torch's first weights; ``initialise`` draws the published ones."""
     return NETS[config.net](config)
 

@@ -38,6 +38,18 @@ class InstanceNorm(nn.Module):
         return f"{self.channels}, eps={self.eps}, affine={self.weight is not None}"
 
 
+class Noise(nn.Module):
+    """As many rows as the batch has pictures: uniform in [-1, 1] while in training mode, else zero; [N, size]."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = x.new_zeros(x.shape[0], self.size)
+        return z.uniform_(-1, 1) if self.training else z
+
+
 class ResizeConv(nn.Module):
     """Doubles height and width: nearest neighbour, then a 3x3 convolution.
 
@@ -62,17 +74,22 @@ def has_bias(kind: Norm) -> bool:
     return kind != "batch"
 
 
-def check(x: Tensor, name: str, channels: int, multiple: int = 1, least: int = 1) -> None:
+def check(
+    x: Tensor, name: str, channels: int, multiple: int = 1, least: int = 1, size: tuple[int, int] | None = None
+) -> None:
     """Refuse a batch that the network ``name`` cannot take, in words instead of a size mismatch from its depths.
 
     Raises:
-        ModelError: not [N, channels, H, W], or H or W is below ``least`` or no multiple of ``multiple``.
+        ModelError: not [N, channels, H, W], H or W is below ``least`` or no multiple of ``multiple``, or they are not
+            ``size``.
     """
     if torch.compiler.is_compiling():  # a traced graph must not be tied to what is checked here
         return
     if x.ndim != 4 or x.shape[1] != channels:
         raise ModelError(f"{name} takes a batch [N, {channels}, height, width], not {list(x.shape)}")
     height, width = x.shape[2:]
+    if size and (height, width) != tuple(size):
+        raise ModelError(f"{name} takes pictures of {size[0]} x {size[1]}, not {height} x {width}: resize")
     if height % multiple or width % multiple or min(height, width) < least:
         rules = [f"a multiple of {multiple}"] if multiple > 1 else []
         rules += [f"at least {least}"] if least > multiple else []

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.folder import Inference
-from i2i.nets.blocks import per_image
+from i2i.nets.blocks import Noise, per_image
 
 
 class Used:
@@ -24,7 +24,7 @@ class Used:
         self.noisy, self.seed = inference.dropout, inference.seed if seed is None else seed
         self.net = (per_image(net) if inference.norm == "image" else copy.deepcopy(net)).eval()
         for layer in self.net.modules():
-            if isinstance(layer, nn.Dropout):
+            if isinstance(layer, nn.Dropout | Noise):
                 layer.train(self.noisy)
 
     @torch.inference_mode()

@@ -1,0 +1,116 @@
+"""Labelled pictures: those that show their label on one side; the domain to adapt to, or all pictures, on the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from i2i.data import arrays
+from i2i.data.samplers import Place, mix, permutation
+from i2i.data.samples import Samples
+from i2i.data.sides import Decoder, Side
+from i2i.data.transforms import Augment, View, gray, resize
+from i2i.errors import DataError
+
+if TYPE_CHECKING:
+    from i2i.data.layouts import Split
+
+UNKNOWN = -1
+
+
+class Shown(NamedTuple):
+    """How many pictures show their label, equally many of each class, drawn from ``seed``; 0: all."""
+
+    count: int
+    seed: int
+
+
+class Numbered:
+    """Pictures of an array with their labels, resized and in the wanted channels: uint8 [H, W, C], never written to."""
+
+    def __init__(self, images: Path, labels: Path, channels: int, size: tuple[int, int]):
+        self.pixels, self.labels = arrays.load(images, labels)
+        self.channels, self.size = channels, size
+        if self.pixels.shape[3] not in (1, 3):
+            raise DataError(f"{images}: {self.pixels.shape[3]} channels: pictures have 1 (gray) or 3 (RGB)")
+        self.rows = np.arange(len(self.pixels))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        picture = np.asarray(self.pixels[self.rows[i]])
+        if picture.shape[2] > self.channels:
+            picture = gray(picture)
+        picture = resize(picture, self.size)
+        return picture if picture.shape[2] == self.channels else picture.repeat(self.channels, axis=2)
+
+    def label(self, i: int) -> int:
+        return int(self.labels[self.rows[i]])
+
+    def show(self, shown: Shown, where: Path) -> None:
+        """Keep only so many pictures, equally many of each class: a pure function of the labels and the seed.
+
+        Raises:
+            DataError: fewer than one for each class, or more than a class has.
+        """
+        classes = np.unique(self.labels[self.labels >= 0])
+        each, rest = divmod(shown.count, max(1, len(classes)))
+        rarest = min((int((self.labels == c).sum()) for c in classes), default=0)
+        if rest or not 1 <= each <= rarest:
+            fit = f"a multiple of {len(classes)} (its classes) up to {len(classes) * rarest}"
+            raise DataError(f"data.labelled={shown.count}: {where.name} allows {fit}")
+        kept = []
+        for c in classes:
+            mine = np.flatnonzero(self.labels == c)
+            kept.append(mine[permutation(len(mine), mix(shown.seed, int(c)))[:each]])
+        self.rows = np.sort(np.concatenate(kept))
+
+
+class LabelledPictures(Samples):
+    """Samples for the batch ``Labelled``: (a, its label, b, its label).
+
+    One labelled set gives the pictures that show their label as a, and all of them as b. Two labelled domains are a and
+    b. Pictures without labels are b, and a is empty.
+    """
+
+    def __init__(self, reads: type, split: Split, view: View, cache_bytes: int, shown: Shown | None):
+        files = list(zip(split.a, split.b, strict=True)) if split.kind == "arrays" else []
+        if view.direction == "b2a":
+            files.reverse()
+        self.a: Numbered | None = None
+        self.b: Numbered | Side
+        if files:
+            self.a = Numbered(*files[0], view.channels[0], view.resized)
+            self.b = Numbered(*files[-1], view.channels[1], view.resized)
+            if shown and shown.count:
+                self.a.show(shown, files[0][1])
+            self.classes = 1 + max(int(n.labels.max(initial=-1)) for n in (self.a, self.b))
+        else:
+            channels = view.channels[1]
+            self.b = Side(split.a, "whole", Decoder(), channels, channels, view.resized)
+            self.b.keep(cache_bytes)
+            if shown and shown.count:
+                raise DataError(f"data.labelled={shown.count}: {split.a[0].parent} holds pictures without labels")
+        super().__init__(reads, (len(self.a) if self.a else 1, len(self.b)), tied=False)
+        if not len(self.b) or (self.a is not None and not len(self.a)):
+            raise DataError(f"{split.a[0]}: no images in this split")
+        self._augment = Augment(view)
+
+    def __getitem__(self, place: Place) -> tuple[np.ndarray, int, np.ndarray, int]:
+        b = self._augment.single(self.b[place.b], mix(place.seed, 1))
+        if self.a is None or isinstance(self.b, Side):
+            return b, UNKNOWN, b, UNKNOWN
+        a = self._augment.single(self.a[place.a], mix(place.seed, 0))
+        return a, self.a.label(place.a), b, self.b.label(place.b)
+
+    def __getitems__(self, places: list[Place]) -> tuple[Tensor, ...] | DataError:
+        parts = super().__getitems__(places)
+        if isinstance(parts, DataError):
+            return parts
+        a, a_labels, b, b_labels = (t if t.dtype == torch.uint8 else t.long() for t in parts)
+        return (a, a_labels, b, b_labels) if self.a else (a[:0], a_labels[:0], b, b_labels)
