@@ -80,7 +80,7 @@ class Card(Strict):
     torchvision: Literal["USPS", "SVHN", "STL10"] | None = None  # the class that reads the files
     generate: Literal["shapes", "shapes_unpaired", "mnist_m", "join"] | None = None
     made_from: tuple[str, ...] = ()  # other cards that ``generate`` needs
-    join: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # target folder: what it holds of those cards: card, card/split
+    join: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # folder: what it holds, a card or card/split
     withheld: str = ""  # how to get the files where they may not be handed on
 
     @field_validator("take")

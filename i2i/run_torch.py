@@ -68,7 +68,7 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
             what else ``i2i.json`` says.
     """
     try:
-        config = TypeAdapter(nets.Generator).validate_python(info.products[product].generator)
+        config = TypeAdapter(nets.AnyGenerator).validate_python(info.products[product].generator)
     except ValidationError as e:
         raise _unknown(folder, product, e) from e
     with torch.device("meta"):  # no first weights are drawn: fast, and the caller's random numbers stay as they are

@@ -61,3 +61,32 @@ def domains(tmp_path: Path) -> Path:
         for n in numbers:
             picture(n, inverted=folder.endswith("B")).save(root / folder / f"{n}.png")
     return root
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """train, test: pictures of one domain, larger than what is cut out of them."""
+    root = tmp_path / "pictures"
+    for split, numbers in (("train", range(6)), ("test", range(10, 12))):
+        (root / split).mkdir(parents=True)
+        for n in numbers:
+            picture(n, size=40).save(root / split / f"{n}.png")
+    return root
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """A and B: labelled arrays of three classes; b shows the same bars as a on another ground."""
+    root = tmp_path / "digits"
+    rng = np.random.default_rng(0)
+    for side, ground in (("A", 0), ("B", 120)):
+        (root / side).mkdir(parents=True)
+        for split, count in (("train", 24), ("test", 9)):
+            labels = np.arange(count) % 3
+            images = np.full((count, 28, 28, 3), ground, np.uint8)
+            for image, label in zip(images, labels, strict=True):
+                image += rng.integers(0, 40, image.shape, dtype=np.uint8)
+                image[4 + 7 * label : 10 + 7 * label, 4:24] = 255
+            np.save(root / side / f"{split}-images.npy", images)
+            np.save(root / side / f"{split}-labels.npy", labels)
+    return root

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i import training
-from i2i.data.batches import Pair, Unpaired
+from i2i.data.batches import Labelled, Pair, Reduced, Unpaired
 from i2i.methods import METHODS
 from i2i.methods.base import Method, Task
 from i2i.recipe import Recipe, build
@@ -42,7 +42,8 @@ def small_recipe(name: str, dataset: Path | str, images: int = 8, method: dict |
 
 def small_method(name: str) -> Method:
     cls = METHODS[name]
-    return cls(cls.Config.model_validate(small_config(name)), Task(size=(SIZE, SIZE)))
+    classes = 3 if cls.reads is Labelled else 0
+    return cls(cls.Config.model_validate(small_config(name)), Task(size=(SIZE, SIZE), classes=classes))
 
 
 def train_small(out: Path, wanted: Recipe) -> Path:
@@ -50,5 +51,5 @@ def train_small(out: Path, wanted: Recipe) -> Path:
     return training._run(lambda: new(out, "unused"), wanted, False, None, quiet=True)
 
 
-FOLDERS = {Pair: "pairs", Unpaired: "domains"}
+FOLDERS = {Pair: "pairs", Unpaired: "domains", Reduced: "pictures", Labelled: "digits"}
 """The fixture that holds data of a batch type."""

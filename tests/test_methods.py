@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from PIL import Image
+from conftest import picture as colorful
 from small import FOLDERS, SIZE, small_method, small_recipe, train_small
 
 import i2i
 from i2i import recipe, training
-from i2i.data.batches import loader, open_split
+from i2i.card import resolve
+from i2i.data.batches import loader
 from i2i.data.layouts import recognise
 from i2i.methods import METHODS
 from i2i.methods.base import Task
@@ -35,8 +36,12 @@ def folder(request: pytest.FixtureRequest, name: str) -> Path:
 def trainer_of(name: str, folder: Path, **blocks: dict) -> Trainer:
     wanted = small_recipe(name, folder, **blocks)
     torch.manual_seed(0)
-    data = open_split(METHODS[name].reads, recognise(folder).splits["train"], training._view(wanted))
-    return Trainer(METHODS[name](wanted.method, Task(size=wanted.data.size)), wanted, data, Accelerator(cpu=True))
+    card, root = resolve(folder)
+    data, _ = training._open(
+        wanted, training.Prepared(card, recognise(root)), METHODS[name].reads, training._view(wanted)
+    )
+    method = METHODS[name](wanted.method, Task(size=wanted.data.size, classes=data.classes))
+    return Trainer(method, wanted, data, Accelerator(cpu=True))
 
 
 @every_method
@@ -96,7 +101,7 @@ def test_one_batch_is_learned_by_heart(name: str, folder: Path) -> None:
 def test_the_model_on_disk_translates_like_the_model_in_training(name: str, folder: Path, tmp_path: Path) -> None:
     wanted = small_recipe(name, folder, images=4, watch={"save_images": 4})
     run = train_small(tmp_path / "run", wanted)
-    picture = np.asarray(Image.open(next(folder.rglob("*.png"))))
+    picture = np.asarray(colorful(SIZE))
     trainer = trainer_of(name, folder, images=4)
     trainer.load(run / "checkpoints/00000004")
     x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -104,7 +109,7 @@ def test_the_model_on_disk_translates_like_the_model_in_training(name: str, fold
         inside = Used(net, trainer.method.inference)(x)
         expected = ((inside[0].permute(1, 2, 0).double() + 1) * 127.5).round().clamp(0, 255).byte().numpy()
         translated = i2i.load(run, direction=product)(picture)
-        assert translated.shape == picture.shape
+        assert translated.shape == (SIZE * net.scale, SIZE * net.scale, 3)
         np.testing.assert_allclose(translated.astype(int), expected.astype(int), atol=1)
         assert (translated == expected).mean() > 0.999
 

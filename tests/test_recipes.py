@@ -49,7 +49,10 @@ def test_its_data_set_is_one_that_the_method_can_read(path: Path) -> None:
     if found.data.dataset == FOLDER:
         assert path.stem == f"{found.method.name}-folder"
         return
-    fitting = {"Pair": ("paired",), "Unpaired": ("unpaired", "paired")}
+    fitting = {
+        "Pair": ("paired",), "Unpaired": ("unpaired", "paired"), "Reduced": ("single",),
+        "Labelled": ("labelled", "single"),
+    }  # fmt: skip
     assert card.load(found.data.dataset).kind in fitting[METHODS[found.method.name].reads.__name__]
 
 
@@ -259,7 +262,7 @@ def test_names_that_are_not_known() -> None:
         training.train("cyclgan", dataset="facades")
     assert str(caught.value) == (
         "no method or recipe 'cyclgan'; did you mean 'cyclegan'? "
-        "(methods: cyclegan, pix2pix; i2i recipes list shows all recipes)"
+        f"(methods: {', '.join(sorted(METHODS))}; i2i recipes list shows all recipes)"
     )
     with pytest.raises(RecipeError, match=r"^no method or recipe 'pix2pix-facade'; did you mean 'pix2pix-facades'\?"):
         training.train("pix2pix-facade")

@@ -20,8 +20,8 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from i2i.data.labelled import LabelledPictures, Shown
 from i2i.data.reduced import ReducedPictures, Reduction
-from i2i.data.samples import Samples
 from i2i.data.samplers import BatchSampler, Place, mix
+from i2i.data.samples import Samples
 from i2i.data.sides import Decoder, Side
 from i2i.data.transforms import Augment, View
 from i2i.errors import DataError
@@ -152,7 +152,10 @@ def _check(reads: Reads, split: Split, who: str) -> None:
         return
     holds = _HOLDS.get(split.kind, "pairs of pictures")
     if split.kind == "arrays":
-        raise DataError(f"{who} needs {wants}, but {where} holds {holds}: they are for methods that learn from labels")
+        pictures = {"pairs": "pairs of pictures", "two domains": "pictures of two domains"}.get(wants, wants)
+        raise DataError(
+            f"{who} needs {pictures}, but {where} holds {holds}: they are for methods that learn from labels"
+        )
     if reads is Pair and split.kind == "unpaired":
         way_out = f"use cyclegan, or {way_out}"
     raise DataError(f"{who} needs {wants}, but {where} holds {holds}: {way_out}")

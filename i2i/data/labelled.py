@@ -25,7 +25,7 @@ UNKNOWN = -1
 class Shown(NamedTuple):
     """How many pictures show their label, equally many of each class, drawn from ``seed``; 0: all."""
 
-    count: int
+    number: int
     seed: int
 
 
@@ -59,11 +59,11 @@ class Numbered:
             DataError: fewer than one for each class, or more than a class has.
         """
         classes = np.unique(self.labels[self.labels >= 0])
-        each, rest = divmod(shown.count, max(1, len(classes)))
+        each, rest = divmod(shown.number, max(1, len(classes)))
         rarest = min((int((self.labels == c).sum()) for c in classes), default=0)
         if rest or not 1 <= each <= rarest:
             fit = f"a multiple of {len(classes)} (its classes) up to {len(classes) * rarest}"
-            raise DataError(f"data.labelled={shown.count}: {where.name} allows {fit}")
+            raise DataError(f"data.labelled={shown.number}: {where.name} allows {fit}")
         kept = []
         for c in classes:
             mine = np.flatnonzero(self.labels == c)
@@ -87,15 +87,15 @@ class LabelledPictures(Samples):
         if files:
             self.a = Numbered(*files[0], view.channels[0], view.resized)
             self.b = Numbered(*files[-1], view.channels[1], view.resized)
-            if shown and shown.count:
+            if shown and shown.number:
                 self.a.show(shown, files[0][1])
             self.classes = 1 + max(int(n.labels.max(initial=-1)) for n in (self.a, self.b))
         else:
             channels = view.channels[1]
             self.b = Side(split.a, "whole", Decoder(), channels, channels, view.resized)
             self.b.keep(cache_bytes)
-            if shown and shown.count:
-                raise DataError(f"data.labelled={shown.count}: {split.a[0].parent} holds pictures without labels")
+            if shown and shown.number:
+                raise DataError(f"data.labelled={shown.number}: {split.a[0].parent} holds pictures without labels")
         super().__init__(reads, (len(self.a) if self.a else 1, len(self.b)), tied=False)
         if not len(self.b) or (self.a is not None and not len(self.a)):
             raise DataError(f"{split.a[0]}: no images in this split")

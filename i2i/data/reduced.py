@@ -1,4 +1,4 @@
-"""Pictures and the same made smaller, for super-resolution: crops at full resolution in training, else whole pictures."""
+"""Pictures and the same made smaller, for super-resolution: crops in training, else whole pictures."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ReducedPictures(Samples):
             height, width = (side - side % scale for side in picture.shape[:2])
             large = picture[:height, :width]
             if not large.size:
-                raise DataError(f"{self.files[place.b]}: smaller than {scale} pixels: nothing is left of it at 1/{scale}")
+                raise DataError(f"{self.files[place.b]}: below {scale} pixels: nothing is left of it at 1/{scale}")
         large = np.ascontiguousarray(large)
         blurred = self._degrade.blur(large, place.seed) if self._degrade else large
         small = imresize(blurred, 1 / scale)

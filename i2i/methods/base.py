@@ -15,7 +15,7 @@ from i2i.data.batches import Reduced
 from i2i.data.bicubic import imresize
 from i2i.errors import RecipeError
 from i2i.folder import Inference
-from i2i.nets import Generator, Init, UNetConfig, build, initialise
+from i2i.nets import AnyGenerator, Generator, Init, UNetConfig, build, initialise
 from i2i.strict import Strict
 
 Update = tuple[str, dict[str, Tensor]]
@@ -72,7 +72,7 @@ class Method(nn.Module, ABC):
         """
 
 
-def new_generator(config: Generator, inputs: int, outputs: int, size: tuple[int, int], init: Init) -> nn.Module:
+def new_generator(config: AnyGenerator, inputs: int, outputs: int, size: tuple[int, int], init: Init) -> nn.Module:
     """A generator with fresh weights for pictures of ``size``.
 
     A U-Net has at most ``config.depth`` levels and no more than the size can be halved: 8 at 256 pixels, 7 at 128 (the

@@ -15,7 +15,7 @@ from i2i.errors import DataError
 from i2i.folder import Inference
 from i2i.losses import GAMES, GanName, pairwise_mse
 from i2i.methods.base import Method, Nets, Task, Update, new_discriminator, new_generator
-from i2i.nets import DigitsConfig, Generator, Init, NoisyConfig, PixelDAConfig, build, initialise, starting_from
+from i2i.nets import DigitsConfig, Init, NoisyConfig, PixelDAConfig, build, initialise, starting_from
 from i2i.strict import Strict
 
 
@@ -37,7 +37,7 @@ class PixelDA(Method):
         task: float = Field(1.0, gt=0)
         content: float = Field(0.0, ge=0)  # of the masked pairwise mean squared error (eq. 5); 0 leaves it out
         background: float = Field(-0.9, ge=-1, le=1)  # its mask: where the brightest channel of a is above that
-        generator: Annotated[Generator, starting_from(PixelDAConfig())] = PixelDAConfig()
+        generator: Annotated[PixelDAConfig, starting_from(PixelDAConfig())] = PixelDAConfig()
         discriminator: NoisyConfig = NoisyConfig()
         classifier: DigitsConfig = DigitsConfig()
         init: Init = "kaiming"
@@ -56,11 +56,11 @@ class PixelDA(Method):
         self.classifiers = {"classifier": self.T}
         self.players, self.products = {"T": [self.T]}, {}
         if cfg.baseline == "none":
-            generator = cfg.generator
-            if isinstance(generator, PixelDAConfig):
-                generator = generator.model_copy(update={"size": task.size})
+            generator, discriminator = (
+                net.model_copy(update={"size": task.size}) for net in (cfg.generator, cfg.discriminator)
+            )
             self.G = new_generator(generator, task.a, task.b, task.size, cfg.init)
-            self.D = new_discriminator(cfg.discriminator.model_copy(update={"size": task.size}), task.b, cfg.init)
+            self.D = new_discriminator(discriminator, task.b, cfg.init)
             self.players = {"D": [self.D], "G": [self.G, self.T]}
             self.products = {"a2b": self.G}
         self.cfg, self.inference = cfg, cfg.inference

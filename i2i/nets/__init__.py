@@ -17,9 +17,9 @@ from i2i.nets.unet import UNet, UNetConfig
 from i2i.strict import Strict
 
 __all__ = [
-    "NETS", "Classifier", "DigitsConfig", "Discriminator", "Generator", "Init", "InstanceNorm", "Norm", "NoisyConfig",
-    "PatchConfig", "PixelDAConfig", "ResNet", "ResNetConfig", "SRResNetConfig", "UNet", "UNetConfig", "Up", "build",
-    "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
+    "NETS", "AnyGenerator", "Classifier", "DigitsConfig", "Discriminator", "Generator", "Init", "InstanceNorm",
+    "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "ResNet", "ResNetConfig", "SRResNetConfig", "UNet",
+    "UNetConfig", "Up", "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -32,7 +32,10 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "digits": Digits,
 }
 
-Generator = Annotated[UNetConfig | ResNetConfig | PixelDAConfig | SRResNetConfig, Field(discriminator="net")]
+Generator = Annotated[UNetConfig | ResNetConfig, Field(discriminator="net")]
+"""What translates pictures in any method: the output is as large as the input."""
+AnyGenerator = Annotated[UNetConfig | ResNetConfig | PixelDAConfig | SRResNetConfig, Field(discriminator="net")]
+"""What a trained model may hold."""
 Discriminator = PatchConfig
 Classifier = DigitsConfig
 

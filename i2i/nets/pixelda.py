@@ -1,5 +1,5 @@
-"""The networks of PixelDA (Bousmalis et al. 2017, arXiv:1612.05424, section 4.1 and figure 2): a residual generator
-that is given noise, a discriminator, and the classifier of Ganin et al. 2016 (arXiv:1505.07818, figure 4) for digits."""
+"""The networks of PixelDA (Bousmalis et al. 2017, arXiv:1612.05424, section 4.1, figure 2): a residual generator that
+is given noise, a discriminator, and the classifier of Ganin et al. 2016 (arXiv:1505.07818, figure 4) for digits."""
 
 from __future__ import annotations
 

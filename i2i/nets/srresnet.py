@@ -12,7 +12,7 @@ from i2i.strict import Strict
 
 
 class SRResNetConfig(Strict):
-    """``blocks`` residual blocks at the small size, then one doubling by pixel shuffle for each factor 2 of ``scale``."""
+    """``blocks`` residual blocks at the small size, then a doubling by pixel shuffle for each factor 2 of ``scale``."""
 
     net: Literal["srresnet"] = "srresnet"
     scale: Literal[2, 4, 8] = 4
