@@ -19,7 +19,7 @@ from i2i.card import MARKER, MARKER_FORMAT, Card, File, is_ready, load, marker, 
 from i2i.errors import DataError, FetchError
 from i2i.ledger import Sums, lock, write_json
 from i2i.obtain import Got, mirror_base, obtain, own_copy
-from i2i.prepare import generate, inspect, prepare
+from i2i.prepare import generate, inspect, original, prepare
 from i2i.transfer import Progress
 
 __all__ = ["Prepared", "Progress", "download", "is_ready"]
@@ -69,7 +69,10 @@ def download(
         try:
             sums = Sums(paths.cache() / "archives" / card.name)
             got: list[tuple[File, Got]] = []
-            if card.generate:
+            if card.generate and from_file is not None:
+                data = original(card, _given(from_file), work, progress)
+                before = []
+            elif card.generate:
                 needs = {
                     n: download(load(n), mirror=mirror, progress=progress, wait=wait, sleep=sleep)
                     for n in card.made_from
@@ -114,17 +117,21 @@ def _gather(
     sleep: Callable[[float], None],
 ) -> list[tuple[File, Got]]:
     if from_file is not None:
-        given = [Path(from_file)] if isinstance(from_file, str | Path) else [Path(p) for p in from_file]
-        return _match(card, given, progress)
+        return _match(card, _given(from_file), progress)
     base = mirror_base(mirror)
     return [(file, _obtain(card, file, base, sums, progress, sleep)) for file in card.files]
 
 
-def _match(card: Card, given: list[Path], progress: Progress | None) -> list[tuple[File, Got]]:
-    """The user's archives, matched to the card's files by name, else by order; one alone may hold everything."""
+def _given(from_file: Path | str | Sequence[Path | str]) -> list[Path]:
+    given = [Path(from_file)] if isinstance(from_file, str | Path) else [Path(p) for p in from_file]
     for path in given:
         if not path.is_file():
             raise FetchError(f"{path}: no such file")
+    return given
+
+
+def _match(card: Card, given: list[Path], progress: Progress | None) -> list[tuple[File, Got]]:
+    """The user's archives, matched to the card's files by name, else by order; one alone may hold everything."""
     if len(given) != len(card.files) and not (len(given) == 1 and card.prepare in ("folders", "cityscapes")):
         raise FetchError(f"{card.name} consists of {len(card.files)} files: {', '.join(f.name for f in card.files)}")
     by_name = {f.name: p for p in given for f in card.files if p.name in (f.name, *f.aka)}

@@ -65,6 +65,45 @@ def generate(card: Card, parts: dict[str, Path], work: Path, progress: Progress 
     return data
 
 
+def original(card: Card, given: list[Path], work: Path, progress: Progress | None = None) -> Path:
+    """A data set that i2i would make itself, from the file that its authors once offered instead.
+
+    Raises:
+        FetchError: no such file is known for it, or the archive is unsafe, damaged or another one.
+    """
+    if card.generate != "mnist_m":
+        raise FetchError(f"{card.name}: is made by i2i, there is no file to give: leave --from-file out")
+    if len(given) != 1 or ".pkl" in given[0].name:
+        raise FetchError(
+            f"{given[0]}: the pictures of MNIST-M are read from mnist_m.tar.gz (mnist_m_train/*.png and "
+            "mnist_m_train_labels.txt, the same for test); a pickle is not opened, for it could run anything"
+        )
+    data, raw = work / "data", work / "raw"
+    data.mkdir()
+    unpack(given[0], raw, progress=progress)
+    _mnist_m_pictures(unwrap(raw), data)
+    return data
+
+
+def _mnist_m_pictures(raw: Path, data: Path) -> None:
+    """``mnist_m_train/*.png`` and ``mnist_m_train_labels.txt`` (a name and a digit a line), the same for test."""
+    import numpy as np
+
+    from i2i.data.pictures import read
+
+    for split in ("train", "test"):
+        listing = raw / f"mnist_m_{split}_labels.txt"
+        if not listing.is_file():
+            raise FetchError(f"mnist_m: the archive has no {listing.name}: not this data set")
+        rows = [line.split() for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if bad := [" ".join(row) for row in rows if len(row) != 2 or not row[1].isdecimal()]:
+            raise FetchError(f"mnist_m: {listing.name}: {bad[0][:60]!r} is not a name and a digit")
+        pictures = [read(raw / f"mnist_m_{split}" / name) for name, _ in rows]
+        if odd := [name for (name, _), p in zip(rows, pictures, strict=True) if p.shape != pictures[0].shape]:
+            raise FetchError(f"mnist_m: {odd[0]}: of another size than {rows[0][0]}")
+        _save(data, split, np.stack(pictures), np.array([int(digit) for _, digit in rows]))
+
+
 def join(wanted: dict[str, tuple[str, ...]], parts: dict[str, Path], data: Path) -> None:
     """Other data sets (``mnist``) or splits of pictures of one domain (``t91/train``) under new names, as links to the
     same files where the system can. Each picture's name begins with that of its data set.

@@ -24,10 +24,11 @@ from site_for_tests import Naps, Site
 
 from i2i import card as cards
 from i2i.card import Card, load, prepared
-from i2i.errors import DataError, FetchError
+from i2i.errors import CardError, DataError, FetchError
 from i2i.fetch import download, is_ready
 from i2i.ledger import lock
-from i2i.prepare import mnist_m
+from i2i.prepare import generate, join, mnist_m
+from i2i.strict import Source, validate
 from i2i.transfer import fetch_url
 
 
@@ -492,6 +493,80 @@ def test_mnist_m_blends_by_absolute_difference(tmp_path):
     assert 5 < sum(which) < 35, "both photos are used"
     assert np.array_equal(made, np.load(out[1] / "train-images.npy")), "the same seed makes the same pictures"
     assert np.array_equal(np.load(out[0] / "test-labels.npy"), np.load(mnist / "test-labels.npy"))
+
+
+def mnist_m_archive(path: Path, rows: str = "0.png 7\n1.png 3\n") -> Path:
+    entries = {f"mnist_m/mnist_m_{split}/{i}.png": png(9 * i) for split in ("train", "test") for i in range(2)}
+    entries |= {f"mnist_m/mnist_m_{split}_labels.txt": rows.encode() for split in ("train", "test")}
+    path.write_bytes(zipped(entries))
+    return path
+
+
+def test_the_original_mnist_m_is_taken_too(tmp_path):
+    ready = download(load("mnist_m"), from_file=mnist_m_archive(tmp_path / "mnist_m.zip"))
+    images = np.load(ready.folder / "train-images.npy")
+    assert images.shape == (2, 8, 8, 3)
+    assert images[1, 0, 0].tolist() == [9, 90, 30]
+    assert np.load(ready.folder / "test-labels.npy").tolist() == [7, 3]
+    assert ready.notes == ["mnist_m: found train 2, test 2; published train 60000, test 10000"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "says"),
+    [
+        ("keras_mnistm.pkl.gz", "", "a pickle is not opened, for it could run anything"),
+        ("m.zip", "0.png seven\n", "mnist_m_train_labels.txt: '0.png seven' is not a name and a digit"),
+        ("m.zip", "5.png 7\n", "5.png"),
+    ],
+)
+def test_another_mnist_m_is_refused_in_one_line(tmp_path, name, rows, says):
+    with pytest.raises((FetchError, DataError)) as e:
+        download(load("mnist_m"), from_file=mnist_m_archive(tmp_path / name, rows))
+    assert says in str(e.value)
+    assert "\n" not in str(e.value)
+    assert not is_ready(load("mnist_m"))
+
+
+def test_what_i2i_draws_itself_takes_no_file(tmp_path):
+    with pytest.raises(FetchError, match=r"^shapes: is made by i2i, there is no file to give: leave --from-file out$"):
+        download(load("shapes"), from_file=mnist_m_archive(tmp_path / "x.zip"))
+
+
+JOINED = {
+    "name": "joined", "title": "x", "about": {"homepage": "", "licence": "x", "cite": "x"}, "kind": "single",
+    "domains": ["picture"], "layout": "one folder", "generate": "join", "made_from": ["one", "two"],
+    "join": {"train": ["one/train", "two/train"], "test": ["two/test"]},
+}  # fmt: skip
+
+
+def test_join_puts_splits_of_several_data_sets_together(tmp_path):
+    parts = {"one": tmp_path / "one", "two": tmp_path / "two"}
+    for folder, splits in (("one", [""]), ("two", ["train", "test"])):  # one: no split folder, which is train
+        for i, split in enumerate(splits):
+            (tmp_path / folder / split).mkdir(parents=True)
+            (tmp_path / folder / split / "a.png").write_bytes(png(i))
+    (tmp_path / "two/card.json").write_text("{}")
+    data = generate(Card.model_validate(JOINED), parts, tmp_path)
+    assert sorted(p.relative_to(data).as_posix() for p in data.rglob("*.png")) == [
+        "test/two-a.png", "train/one-a.png", "train/two-a.png",
+    ]  # fmt: skip
+    assert not list(data.rglob("card.json"))
+    with pytest.raises(DataError, match=r"^one: has no split val, which this data set is made from$"):
+        join({"train": ("one/val",)}, parts, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"made_from": ["one"]}, "join: two is not in made_from"),
+        ({"generate": "shapes"}, "'join' says which folders 'generate: join' puts together: one needs the other"),
+        ({"join": {"train": ["../one"]}}, "must be a plain relative name"),
+    ],
+)
+def test_a_join_that_cannot_be_is_refused(change, says):
+    with pytest.raises(CardError) as e:
+        validate(Card, JOINED | change, Source("x.yaml"), CardError)
+    assert says in str(e.value)
 
 
 def test_two_at_once(site):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from i2i.data import arrays, layouts
+from i2i.data.check import check
 from i2i.data.layouts import Layout, Split, as_unpaired, recognise
 from i2i.errors import DataError
 
@@ -354,3 +355,35 @@ def test_folder_without_permission(tmp_path: Path) -> None:
             recognise(tmp_path)
     finally:
         (tmp_path / "A").chmod(0o755)
+
+
+def digits(folder: Path, *splits: str) -> None:
+    folder.mkdir(parents=True)
+    for split in splits:
+        np.save(folder / f"{split}-images.npy", np.zeros((2, 4, 4), np.uint8))
+        np.save(folder / f"{split}-labels.npy", np.zeros(2, np.int64))
+
+
+def test_two_labelled_domains(tmp_path: Path) -> None:
+    digits(tmp_path / "mnist", "test", "train", "val")
+    digits(tmp_path / "svhn", "train", "test")
+    found = recognise(tmp_path)
+    assert (found.name, found.domains, list(found.splits)) == ("arrays", ("mnist", "svhn"), ["train", "test"])
+    assert found.splits["test"] == Split(
+        "arrays",
+        (tmp_path / "mnist/test-images.npy", tmp_path / "svhn/test-images.npy"),
+        (tmp_path / "mnist/test-labels.npy", tmp_path / "svhn/test-labels.npy"),
+    )
+    assert found.problems == ("val: only one of mnist and svhn has it: left out",)
+    report = check(tmp_path)
+    assert ("train svhn", "2 images of 4x4, 1 channel") in report.rows()
+
+
+def test_labelled_domains_that_do_not_make_two(tmp_path: Path) -> None:
+    digits(tmp_path / "one/a", "train")
+    digits(tmp_path / "other/a", "train")
+    digits(tmp_path / "other/b", "test")
+    with pytest.raises(DataError, match=r"one: number arrays in a: two folders, A and B, are two domains; name one"):
+        recognise(tmp_path / "one")
+    with pytest.raises(DataError, match=r"other: a has train, b has test: no split in both$"):
+        recognise(tmp_path / "other")

@@ -56,11 +56,9 @@ class PixelDA(Method):
         self.classifiers = {"classifier": self.T}
         self.players, self.products = {"T": [self.T]}, {}
         if cfg.baseline == "none":
-            generator, discriminator = (
-                net.model_copy(update={"size": task.size}) for net in (cfg.generator, cfg.discriminator)
-            )
-            self.G = new_generator(generator, task.a, task.b, task.size, cfg.init)
-            self.D = new_discriminator(discriminator, task.b, cfg.init)
+            sized = {"size": task.size}
+            self.G = new_generator(cfg.generator.model_copy(update=sized), task.a, task.b, task.size, cfg.init)
+            self.D = new_discriminator(cfg.discriminator.model_copy(update=sized), task.b, cfg.init)
             self.players = {"D": [self.D], "G": [self.G, self.T]}
             self.products = {"a2b": self.G}
         self.cfg, self.inference = cfg, cfg.inference
