@@ -107,6 +107,32 @@ def translate(
 
 
 @app.command()
+def compare(
+    words: Annotated[list[str], typer.Argument(metavar="TABLE KEY=VALUE", help="A comparison, then overrides.")],
+    dataset: Annotated[str | None, typer.Option(help="Another data set than the table's.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where runs and table go.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Like 0,1,2; the table's if not given.")] = None,
+    mirror: Mirror = None,
+) -> None:
+    """Train several methods with equal arithmetic and print one table, e.g. i2i compare facades."""
+    from i2i import compare as comparing
+
+    named = [w for w in words if "=" not in w]
+    if len(named) != 1:
+        raise UsageError(f"compare takes one table (one of {', '.join(comparing.names())}, or a YAML file)")
+    try:
+        numbers = [int(n) for n in seeds.split(",")] if seeds else None
+    except ValueError:
+        raise UsageError(f"--seeds {seeds!r}: whole numbers with commas between them, like 0,1,2") from None
+    overrides = [w for w in words if "=" in w]
+    done = comparing.compare(
+        named[0], *overrides, dataset=dataset, out=out, seeds=numbers, mirror=mirror, say=typer.echo
+    )
+    typer.echo((done / "table.md").read_text(encoding="utf-8"))
+    typer.echo(f"table, runs and sheet: {done}")
+
+
+@app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Write one self-contained HTML page about a run: curves, sheets, recipe."""
     from i2i import report as page

@@ -1,0 +1,187 @@
+"""Compares methods: a table says which trainings, each is run with every seed and equal arithmetic, one page comes out.
+
+A comparison that was stopped goes on where it was; trainings that are done are not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from pydantic import Field
+
+from i2i import paths, recipe, training
+from i2i.errors import RecipeError, UsageError, did_you_mean
+from i2i.ledger import write_json
+from i2i.log import RunLog
+from i2i.runs import LOG, RECIPE, checkpoints
+from i2i.strict import Strict, read_yaml, validate
+
+PLAN, TABLE = "plan.json", "table"
+TURNED = {"a2b": "b2a", "b2a": "a2b"}
+
+
+class Row(Strict):
+    """One line of the table: a method or a recipe, and what is set in it beside what all rows have."""
+
+    train: str
+    set: dict[str, Any] = Field(default_factory=dict)
+    tflop: float | None = Field(None, gt=0)  # its own share of arithmetic
+
+
+class Comparison(Strict):
+    """A table to be filled. ``tflop``: 10^12 floating point operations that each training may spend (as ``flops``
+    counts them); without it each recipe's own number of images."""
+
+    about: str
+    dataset: str
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    tflop: float | None = Field(None, gt=0)
+    set: dict[str, Any] = Field(default_factory=dict)
+    rows: dict[str, Row] = Field(min_length=1)
+
+
+def names() -> list[str]:
+    """The packaged comparisons: ``recipes/tables/<name>.yaml``."""
+    return sorted(p.stem for p in (paths.data("recipes") / "tables").glob("*.yaml"))
+
+
+def load(what: str) -> Comparison:
+    """A packaged comparison, or a YAML file of one's own.
+
+    Raises:
+        RecipeError: there is none, or it is not valid.
+    """
+    path = Path(what)
+    if path.suffix not in (".yaml", ".yml"):
+        if what not in names():
+            raise RecipeError(f"no comparison {what!r}{did_you_mean(what, names())} (one of {', '.join(names())})")
+        path = paths.data("recipes") / "tables" / f"{what}.yaml"
+    return validate(Comparison, *read_yaml(path, RecipeError), RecipeError)
+
+
+def compare(
+    what: str, *overrides: str, dataset: str | None = None, out: Path | None = None, seeds: Sequence[int] | None = None,
+    mirror: str | None = None, say: Callable[[str], None] = print,
+) -> Path:  # fmt: skip
+    """Trains every row with every seed and writes ``table.md``, ``table.json`` and ``sheet.png`` into ``out``.
+
+    Args:
+        what: a packaged comparison or a file.
+        overrides: for all rows, after those of the table.
+        dataset: another data set than the table's.
+        out: ``runs/<name>`` when None.
+        seeds: others than the table's.
+
+    Raises:
+        UsageError: a run in ``out`` belongs to another comparison.
+        RecipeError, DataError, TrainingError: as in ``training.train``.
+    """
+    table = load(what)
+    dataset, seeds = dataset or table.dataset, tuple(seeds or table.seeds)
+    out = out or paths.runs() / f"compare-{Path(what).stem}"
+    data = training.prepare(dataset, mirror, say)
+    plan: dict[str, list[str]] = {}
+    for name, row in table.rows.items():
+        words = _words(table, row, dataset, overrides, data, say)
+        plan |= {f"{name}-{seed}": [*words, f"train.seed={seed}"] for seed in seeds}
+    _agree(out, plan)
+    for number, (name, (train, *words)) in enumerate(plan.items(), 1):
+        run = out / name
+        if _finished(run):
+            say(f"{number} of {len(plan)}: {name}: done before")
+            continue
+        say(f"{number} of {len(plan)}: {name}")
+        if checkpoints(run):
+            training.resume(run, mirror=mirror)
+        else:
+            training.train(train, *words, dataset=dataset, out=run, mirror=mirror)
+    found = {name: [measured(out / f"{name}-{seed}") for seed in seeds] for name in table.rows}
+    write_json(out / f"{TABLE}.json", {"about": table.about, "dataset": dataset, "seeds": seeds, "rows": found})
+    (out / f"{TABLE}.md").write_text(markdown(found), encoding="utf-8")
+    from i2i.compare_sheet import draw
+
+    draw(out, data, {name: out / f"{name}-{seeds[0]}" for name in table.rows}, table.about)
+    return out
+
+
+def _words(
+    table: Comparison, row: Row, dataset: str, overrides: Sequence[str], data: training.Prepared,
+    say: Callable[[str], None],
+) -> list[str]:  # fmt: skip
+    """What ``training.train`` is told: method or recipe, then overrides, with as many images as the share allows."""
+    said = [f"{key}={json.dumps(value)}" for key, value in {**table.set, **row.set}.items()]
+    words = [*said, *overrides]
+    path = recipe.find(row.train) if row.train in recipe.names() else recipe.find_for(row.train, dataset)
+    wanted = recipe.load(path, words, dataset=dataset)
+    share = row.tflop or table.tflop
+    if share and not any(word.startswith("train.images=") for word in words):
+        from i2i.flops import per_image
+
+        each = per_image(wanted, data)
+        images = max(1, round(share * 1e12 / each / wanted.data.batch)) * wanted.data.batch
+        words.append(f"train.images={images}")
+        say(f"{row.train}: {each / 1e9:.2f} GFLOP an image, {images:,} images")
+    return [row.train, *words]
+
+
+def _agree(out: Path, plan: dict[str, list[str]]) -> None:
+    """Keep the plan beside the runs, so that a later call can see whether they are the same trainings."""
+    path = out / PLAN
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name, words in plan.items():
+        if before.get(name, words) != words:
+            other = " ".join(sorted({*before[name]} ^ {*words}))
+            raise UsageError(f"{out / name}: was trained otherwise ({other}): choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, {**before, **plan})
+
+
+def _finished(run: Path) -> bool:
+    events = RunLog.read(run / LOG)
+    return bool(events) and events[-1]["event"] == "end"
+
+
+def measured(run: Path) -> dict[str, Any]:
+    """What the last evaluation of a finished run found, with the images and seconds that it took.
+
+    Of a method that translates both ways it is the way that the recipe calls its direction.
+    """
+    events = RunLog.read(run / LOG)
+    end = next(e for e in reversed(events) if e["event"] == "end")
+    last: dict[str, Any] = next((e for e in reversed(events) if e["event"] == "eval"), {})
+    known: dict[str, Any] = {"images": end["images"], "seconds": round(end["seconds"], 1)}
+    way = recipe.load(run / RECIPE).data.direction
+    for key, value in last.items():
+        if key not in ("event", "steps", "images", "seconds", "split", "time", "n") and TURNED[way] not in key:
+            known[key.replace(f"_{way}", "")] = value
+    return known
+
+
+def markdown(found: dict[str, list[dict[str, Any]]]) -> str:
+    """The table: for each number its mean over the seeds and, with two or more, its sample standard deviation."""
+    keys = list(dict.fromkeys(k for rows in found.values() for row in rows for k, v in row.items() if _number(v)))
+    head = f"| | {' | '.join(keys)} |\n|---|{'---|' * len(keys)}\n"
+    lines = []
+    for name, rows in found.items():
+        cells = " | ".join(_cell([row.get(key) for row in rows]) for key in keys)
+        lines.append(f"| {name} | {cells} |\n")
+    return head + "".join(lines)
+
+
+def _cell(values: list[Any]) -> str:
+    known = [v for v in values if _number(v)]
+    if not known:
+        return ""
+    mean = fmean(known)
+    digits = 0 if abs(mean) >= 100 or all(isinstance(v, int) for v in known) else 2 if abs(mean) >= 10 else 3
+    spread = f" ± {stdev(known):.{digits}f}" if len(known) > 1 and len({*known}) > 1 else ""
+    return f"{mean:,.{digits}f}{spread}"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

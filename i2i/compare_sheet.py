@@ -1,0 +1,47 @@
+"""The sheet of a comparison: the same held-out pictures as every trained row paints them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from i2i import recipe, sheets, training
+from i2i.data.batches import Labelled, Reduced, loader
+from i2i.folder import read_info
+from i2i.methods import METHODS
+from i2i.methods.base import enlarged
+from i2i.nets.used import Used
+from i2i.run_torch import load_net
+from i2i.runs import RECIPE
+from i2i.watch import pixels
+
+ROWS = 6
+
+
+def draw(out: Path, data: training.Prepared, runs: dict[str, Path], title: str) -> Path | None:
+    """Writes ``sheet.png``: the input, a column for each run that translates pictures, the target; None without any."""
+    nets: dict[str, Used] = {}
+    for name, run in runs.items():
+        info = read_info(run / "model")
+        if info.products:
+            nets[name] = Used(load_net(run / "model", info, info.default), info.inference)
+    if not nets:
+        return None
+    wanted = recipe.load(runs[next(iter(nets))] / RECIPE)
+    reads = METHODS[wanted.method.name].reads
+    _, held = training._open(wanted, data, reads, training._view(wanted))
+    columns: dict[str, list[Any]] = {}
+
+    def put(caption: str, picture: Any) -> None:
+        columns.setdefault(caption, []).append(pixels(picture))
+
+    a, b = data.domains if wanted.data.direction == "a2b" else reversed(data.domains)
+    for batch in loader(held.shown, batch=1, shuffle=False, stop=min(ROWS, len(held.shown))):
+        put("bicubic" if reads is Reduced else a, enlarged(batch) if reads is Reduced else batch.a)
+        for name, net in nets.items():
+            put(name, net(batch.a))
+        if reads is not Labelled:
+            put("original" if reads is Reduced else b, batch.b)
+    path = out / "sheet.png"
+    sheets.save(sheets.sheet(list(zip(*columns.values(), strict=True)), list(columns), title), path)
+    return path
