@@ -65,6 +65,7 @@ class Optimizer(Strict):
     name: Literal["adam", "rmsprop", "sgd"] = "adam"
     lr: float = Field(2e-4, gt=0)
     betas: tuple[Share, Share] = (0.5, 0.999)  # of adam; the first is the momentum of sgd
+    weight_decay: float = Field(0.0, ge=0)  # so many times each weight is added to its gradient (L2, not AdamW's rule)
 
 
 class Train(Strict):

@@ -31,22 +31,23 @@ class Stopped(Exception):
 
 @dataclass
 class Averages:
-    """Loss terms summed up between two lines of the log."""
+    """Loss terms summed up between two lines of the log. Each has its own count: not every player moves in every step."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, player: str, losses: Mapping[str, Tensor]) -> None:
         for name, value in losses.items():
             key = f"{player}/{name}"
             self.sums[key] = self.sums.get(key, 0) + value.detach()
+            self.counts[key] = self.counts.get(key, 0) + 1
 
     def clear(self) -> None:
         self.sums.clear()
-        self.steps = 0
+        self.counts.clear()
 
     def means(self) -> dict[str, float]:
-        return {k: v.item() / max(self.steps, 1) for k, v in self.sums.items()}
+        return {k: v.item() / self.counts[k] for k, v in self.sums.items()}
 
 
 class Trainer:
@@ -137,7 +138,6 @@ class Trainer:
                 break
             who, losses = move
             self.play(who, losses, rate)
-        self.losses.steps += 1
         if self.average:
             self.update_average()
 
@@ -291,8 +291,9 @@ def same_strides(opt: torch.optim.Optimizer) -> None:
 
 def new_optimizer(config: Optimizer, params: list[nn.Parameter]) -> torch.optim.Optimizer:
     """Fused where the device has it: one pass over the weights instead of several."""
+    lr, decay, fused = config.lr, config.weight_decay, params[0].device.type in ("cpu", "cuda")
     if config.name == "adam":
-        return torch.optim.Adam(params, config.lr, betas=config.betas, fused=params[0].device.type in ("cpu", "cuda"))
+        return torch.optim.Adam(params, lr, betas=config.betas, weight_decay=decay, fused=fused)
     if config.name == "rmsprop":
-        return torch.optim.RMSprop(params, config.lr)
-    return torch.optim.SGD(params, config.lr, momentum=config.betas[0])
+        return torch.optim.RMSprop(params, lr, weight_decay=decay)
+    return torch.optim.SGD(params, lr, momentum=config.betas[0], weight_decay=decay)

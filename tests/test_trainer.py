@@ -23,9 +23,10 @@ from i2i.methods import METHODS
 from i2i.methods.base import Task
 from i2i.models import find
 from i2i.numerics import precision
+from i2i.recipe import Optimizer
 from i2i.runs import checkpoints
 from i2i.state import read
-from i2i.trainer import Trainer
+from i2i.trainer import Averages, Trainer, new_optimizer
 
 ROOT = Path(__file__).parents[1]
 
@@ -253,6 +254,34 @@ def test_gradients_are_clipped(pairs: Path) -> None:
     for params in trainer.params.values():
         norm = torch.stack([p.grad.norm() for p in params]).norm()
         assert norm <= 0.0101
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+def test_weight_decay_adds_to_the_gradient(optimizer: str) -> None:
+    """A step with decay is the step of a gradient that has that many weights added."""
+    after = []
+    for decay, gradient in ((0.25, [1.0, -3.0]), (0.0, [1.0 + 0.25 * 2.0, -3.0 + 0.25 * 8.0])):
+        weight = torch.nn.Parameter(torch.tensor([2.0, 8.0]))
+        opt = new_optimizer(Optimizer(name=optimizer, lr=0.1, weight_decay=decay), [weight])
+        for _ in range(2):
+            weight.grad = torch.tensor(gradient)
+            opt.step()
+            gradient = gradient if decay else [g + 0.25 * w for g, w in zip([1.0, -3.0], weight.tolist(), strict=True)]
+        after.append(weight.detach())
+    torch.testing.assert_close(after[0], after[1])
+    assert not torch.equal(after[0], torch.tensor([2.0, 8.0]))
+
+
+def test_a_loss_is_averaged_over_the_moves_of_its_player() -> None:
+    """G moved in one of three steps: its loss is not a third of what it was."""
+    losses = Averages()
+    for step in range(3):
+        losses.add("D", {"real": torch.tensor(float(step))})
+    losses.add("G", {"gan": torch.tensor(6.0)})
+    assert losses.means() == {"D/real": 1.0, "G/gan": 6.0}
+    losses.clear()
+    losses.add("G", {"gan": torch.tensor(2.0)})
+    assert losses.means() == {"G/gan": 2.0}
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
