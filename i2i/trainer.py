@@ -31,7 +31,7 @@ class Stopped(Exception):
 
 @dataclass
 class Averages:
-    """Loss terms summed up between two lines of the log. Each has its own count: not every player moves in every step."""
+    """Loss terms summed up between two lines of the log, each with its count: not every player moves in every step."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)

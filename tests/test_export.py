@@ -32,6 +32,7 @@ ROOT = Path(__file__).parent.parent
 
 UNET = nets.UNetConfig(depth=3, width=4)
 RESNET = nets.ResNetConfig(blocks=1, width=4)
+ENCDEC = nets.EncDecConfig(depth=3, width=4)
 NETWORKS = {
     "unet, batch norm by the picture": (UNET, "image"),
     "unet, batch norm as learned, resize": (UNET.model_copy(update={"up": "resize"}), "running"),
@@ -41,6 +42,10 @@ NETWORKS = {
     "resnet, batch norm as learned": (RESNET.model_copy(update={"norm": "batch"}), "running"),
     "resnet, instance norm": (RESNET, "running"),
     "resnet, no norm, resize": (RESNET.model_copy(update={"norm": "none", "up": "resize"}), "running"),
+    "encoder-decoder, batch norm as learned": (ENCDEC, "running"),
+    "encoder-decoder, by the picture but for its bottleneck": (
+        ENCDEC.model_copy(update={"depth": 1, "bottleneck": 6}), "image",
+    ),
 }
 """Every family with every norm in every mode, and both ways to double."""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from i2i import nets
 from i2i.errors import ModelError, RecipeError
-from i2i.nets import PatchConfig, ResNetConfig, UNetConfig
+from i2i.nets import EncDecConfig, PatchConfig, ResNetConfig, UNetConfig
 from i2i.nets.blocks import InstanceNorm, ResizeConv
 from i2i.strict import Strict, read_yaml, validate
 
@@ -26,6 +26,8 @@ TINY = [
     ResNetConfig(blocks=1, width=2),
     ResNetConfig(blocks=2, width=2, norm="batch", dropout=0.5, inputs=1),
     ResNetConfig(blocks=1, width=2, norm="none", up="resize", outputs=1),
+    EncDecConfig(depth=2, width=2),
+    EncDecConfig(depth=1, width=2, norm="instance", bottleneck=3, up="resize", inputs=1, outputs=4),
 ]
 PATCHES = [PatchConfig(layers=n, width=2, norm=norm) for n in (0, 1, 2, 3) for norm in ("batch", "instance", "none")]
 
@@ -230,7 +232,8 @@ def test_every_generator_says_what_it_is(config):
     net = nets.build(config)
     assert net.config is config
     assert net.scale == 1
-    assert net.multiple == (2**config.depth if config.net == "unet" else 4)
+    levels = 2 if config.net == "resnet" else config.depth
+    assert net.multiple == 2**levels * (4 if getattr(config, "bottleneck", 0) else 1)
     size = max(net.multiple, 8)
     x = picture(config, size)
     y = net(x)
@@ -531,7 +534,7 @@ def test_a_block_of_a_discriminator_keeps_the_norm_of_its_method(tmp_path):
     [
         (
             "{net: unett}",
-            "3: method.generator.net: 'unett' is not known; did you mean 'unet'? (one of unet, resnet)",
+            "3: method.generator.net: 'unett' is not known; did you mean 'unet'? (one of unet, resnet, encdec)",
         ),
         (
             "{widht: 16}",

@@ -160,7 +160,7 @@ WRONG = [
     ),
     (
         "method.generator.net=unett",
-        "method.generator.net: 'unett' is not known; did you mean 'unet'? (one of unet, resnet)",
+        "method.generator.net: 'unett' is not known; did you mean 'unet'? (one of unet, resnet, encdec)",
     ),
 ]
 

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from i2i.data.batches import Reduced
+from i2i.data.batches import Reduced, Unpaired
 from i2i.data.bicubic import imresize
 from i2i.errors import RecipeError
 from i2i.folder import Inference
-from i2i.nets import AnyGenerator, Generator, Init, UNetConfig, build, initialise
+from i2i.nets import AnyGenerator, EncDecConfig, Generator, Init, UNetConfig, build, initialise
 from i2i.strict import Strict
 
 Update = tuple[str, dict[str, Tensor]]
@@ -76,25 +76,38 @@ def new_generator(config: AnyGenerator, inputs: int, outputs: int, size: tuple[i
     """A generator with fresh weights for pictures of ``size``.
 
     A U-Net has at most ``config.depth`` levels and no more than the size can be halved: 8 at 256 pixels, 7 at 128 (the
-    published unet_256 and unet_128).
+    published unet_256 and unet_128). An encoder-decoder halves until at least 4 x 4 is left: 4 times at 64 pixels.
 
     Raises:
-        RecipeError: the size can be halved fewer than five times, or the data have other channels than the recipe says.
+        RecipeError: the size can be halved fewer than five times (an encoder-decoder: three times), or the data have
+            other channels than the recipe says.
     """
     for key, given, wanted in (("inputs", config.inputs, inputs), ("outputs", config.outputs, outputs)):
         if given not in (3, wanted):
             raise RecipeError(f"method.generator.{key}: {given}, but the data have {wanted} (see data.channels)")
     update: dict[str, Any] = {"inputs": inputs, "outputs": outputs}
     if isinstance(config, UNetConfig):
-        halvings = min((side & -side).bit_length() - 1 for side in size)
-        if halvings < min(5, config.depth):
-            near = "x".join(str(max(1, round(side / 32)) * 32) for side in size)
-            height, width = size
-            raise RecipeError(f"data.size: a U-Net halves {height}x{width} only {halvings} times: take {near} instead")
-        update["depth"] = min(config.depth, halvings)
+        update["depth"] = halvings("a U-Net", size, config.depth, least=5)
+    elif isinstance(config, EncDecConfig):
+        update["depth"] = halvings("an encoder-decoder", size, config.depth, least=3, left=4)
     net = build(config.model_copy(update=update))
     initialise(net, init)
     return net
+
+
+def halvings(who: str, size: tuple[int, int], most: int, *, least: int, left: int = 1) -> int:
+    """How often ``size`` can be halved, at most ``most`` times, so that ``left`` pixels remain.
+
+    Raises:
+        RecipeError: that is fewer than ``least`` times, and ``most`` would be more.
+    """
+    even = min((side & -side).bit_length() - 1 for side in size)
+    found = min(most, even, max(0, (min(size) // left).bit_length() - 1))
+    if found < min(least, most):
+        near = "x".join(str(max(1, round(side / 32)) * 32) for side in size)
+        height, width = size
+        raise RecipeError(f"data.size: {who} halves {height}x{width} only {found} times: take {near} instead")
+    return found
 
 
 def as_built(config: Generator, net: nn.Module) -> Generator:
@@ -115,3 +128,16 @@ def enlarged(batch: Reduced) -> Tensor:
     pixels = batch.a.float().permute(2, 3, 0, 1).numpy(force=True)
     large = imresize(pixels, batch.b.shape[2] / batch.a.shape[2])
     return torch.from_numpy(large).permute(2, 3, 0, 1).to(batch.a.device)
+
+
+def there_and_back(nets: Nets, batch: Unpaired) -> dict[str, Tensor]:
+    """The columns of a sheet for two generators that undo each other."""
+    fake_b, fake_a = nets["a2b"](batch.a), nets["b2a"](batch.b)
+    return {
+        "{a}": batch.a,
+        "{a} to {b}": fake_b,
+        "{a} again": nets["b2a"](fake_b),
+        "{b}": batch.b,
+        "{b} to {a}": fake_a,
+        "{b} again": nets["a2b"](fake_a),
+    }

@@ -12,7 +12,7 @@ from torch import Tensor
 from i2i.data.batches import Unpaired
 from i2i.folder import Inference
 from i2i.losses import GAMES, GanName, l1
-from i2i.methods.base import Method, Nets, Task, Update, as_built, new_discriminator, new_generator
+from i2i.methods.base import Method, Nets, Task, Update, as_built, new_discriminator, new_generator, there_and_back
 from i2i.nets import Discriminator, Generator, Init, PatchConfig, ResNetConfig, starting_from
 from i2i.pool import ImagePool
 from i2i.strict import Strict
@@ -81,12 +81,4 @@ class CycleGAN(Method):
         )
 
     def panels(self, nets: Nets, batch: Unpaired) -> dict[str, Tensor]:
-        fake_b, fake_a = nets["a2b"](batch.a), nets["b2a"](batch.b)
-        return {
-            "{a}": batch.a,
-            "{a} to {b}": fake_b,
-            "{a} again": nets["b2a"](fake_b),
-            "{b}": batch.b,
-            "{b} to {a}": fake_a,
-            "{b} again": nets["a2b"](fake_a),
-        }
+        return there_and_back(nets, batch)

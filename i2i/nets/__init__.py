@@ -9,32 +9,39 @@ from pydantic import BeforeValidator, Field
 from torch import nn
 
 from i2i.nets.blocks import Init, InstanceNorm, Norm, Up, count, initialise, per_image
+from i2i.nets.encdec import EncDec, EncDecConfig
 from i2i.nets.patch import PatchConfig, patch, receptive_field
 from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
+from i2i.nets.plain import Plain, PlainConfig
 from i2i.nets.resnet import ResNet, ResNetConfig
 from i2i.nets.srresnet import SRResNet, SRResNetConfig
 from i2i.nets.unet import UNet, UNetConfig
 from i2i.strict import Strict
 
 __all__ = [
-    "NETS", "AnyGenerator", "Classifier", "DigitsConfig", "Discriminator", "Generator", "Init", "InstanceNorm",
-    "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "ResNet", "ResNetConfig", "SRResNetConfig", "UNet",
-    "UNetConfig", "Up", "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
+    "NETS", "AnyGenerator", "Classifier", "DigitsConfig", "Discriminator", "EncDec", "EncDecConfig", "Generator",
+    "Init", "InstanceNorm", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet",
+    "ResNetConfig", "SRResNetConfig", "UNet", "UNetConfig", "Up", "build", "count", "initialise", "patch", "per_image",
+    "receptive_field", "starting_from",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
     "unet": UNet,
     "resnet": ResNet,
+    "encdec": EncDec,
     "srresnet": SRResNet,
     "pixelda": PixelDA,
     "patch": patch,
+    "plain": Plain,
     "noisy": Noisy,
     "digits": Digits,
 }
 
-Generator = Annotated[UNetConfig | ResNetConfig, Field(discriminator="net")]
+Generator = Annotated[UNetConfig | ResNetConfig | EncDecConfig, Field(discriminator="net")]
 """What translates pictures in any method: the output is as large as the input."""
-AnyGenerator = Annotated[UNetConfig | ResNetConfig | PixelDAConfig | SRResNetConfig, Field(discriminator="net")]
+AnyGenerator = Annotated[
+    UNetConfig | ResNetConfig | EncDecConfig | PixelDAConfig | SRResNetConfig, Field(discriminator="net")
+]
 """What a trained model may hold."""
 Discriminator = PatchConfig
 Classifier = DigitsConfig

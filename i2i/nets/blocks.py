@@ -50,6 +50,23 @@ class Noise(nn.Module):
         return z.uniform_(-1, 1) if self.training else z
 
 
+class BottleneckNorm(nn.BatchNorm2d):
+    """Batch norm where a picture can be a single pixel. That pixel alone has no statistics to be normalized by: a batch
+    of one is refused in training, and ``per_image`` leaves it those that were learned.
+
+    Raises:
+        ModelError: in training, one number a channel.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel() == self.num_features:
+            raise ModelError(
+                "the bottleneck of this encoder-decoder is normalized over the batch, and holds one number of a batch "
+                "of one: data.batch=2 or more, or method.generator.bottleneck=0"
+            )
+        return super().forward(x)
+
+
 class ResizeConv(nn.Module):
     """Doubles height and width: nearest neighbour, then a 3x3 convolution.
 
@@ -65,6 +82,13 @@ class ResizeConv(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
+def double(up: Up, inputs: int, outputs: int, bias: bool) -> nn.Module:
+    """Doubles height and width: a transposed 4x4 convolution, or ``ResizeConv``."""
+    if up == "resize":
+        return ResizeConv(inputs, outputs, bias)
+    return nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
+
+
 def norm_layer(kind: Norm, channels: int) -> nn.Module:
     return {"batch": nn.BatchNorm2d, "instance": InstanceNorm, "none": nn.Identity}[kind](channels)
 
@@ -72,6 +96,16 @@ def norm_layer(kind: Norm, channels: int) -> nn.Module:
 def has_bias(kind: Norm) -> bool:
     """Whether a convolution before this norm has a bias in the published networks: batch norm brings its own."""
     return kind != "batch"
+
+
+def with_activations(layers: nn.Sequential, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """What comes out of a discriminator, and what its leaky ReLUs gave on the way, the outermost first."""
+    seen = []
+    for layer in layers:
+        x = layer(x)
+        if isinstance(layer, nn.LeakyReLU):
+            seen.append(x)
+    return x, seen
 
 
 def check(
@@ -131,7 +165,7 @@ def per_image(net: Module) -> Module:
 
 
 def _per_image(module):
-    if isinstance(module, nn.BatchNorm2d):
+    if isinstance(module, nn.BatchNorm2d) and not isinstance(module, BottleneckNorm):
         norm = InstanceNorm(module.num_features, module.eps)
         norm.weight, norm.bias = module.weight, module.bias
         return norm.train(module.training)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Norm, check, has_bias, norm_layer
+from i2i.nets.blocks import Norm, check, has_bias, norm_layer, with_activations
 from i2i.strict import Strict
 
 
@@ -41,9 +41,14 @@ class Patch(nn.Module):
         self.model = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.with_features(x)[0]
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The logits, and what each hidden layer but the first saw."""
         n = self.config.layers
         check(x, f"this discriminator ({n} layers)", self.config.inputs, least=3 * 2**n)
-        return self.model(x)
+        logits, seen = with_activations(self.model, x)
+        return logits, seen[1:]
 
 
 class Pixel(nn.Module):
@@ -64,8 +69,13 @@ class Pixel(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.with_features(x)[0]
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The logits, and what the hidden layer between the first and the last saw."""
         check(x, "this discriminator (0 layers)", self.config.inputs)
-        return self.net(x)
+        logits, seen = with_activations(self.net, x)
+        return logits, seen[1:]
 
 
 def patch(config: PatchConfig) -> Patch | Pixel:
