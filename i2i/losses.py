@@ -1,4 +1,4 @@
-"""Adversarial and reconstruction losses: pure functions on tensors, one citation each, every one a mean (a scalar).
+"""Adversarial losses, penalties, reconstruction: pure functions on tensors, one citation each, each gives a scalar.
 
 An adversarial game is three functions of the discriminator's raw outputs (logits, any shape): how D is charged for real
 and for fake pictures, and how G is charged for not fooling it.
@@ -6,9 +6,10 @@ and for fake pictures, and how G is charged for not fooling it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -45,6 +46,43 @@ GAMES: dict[GanName, Game] = {
         fool=lambda logits: -logits.float().mean(),
     ),
 }
+
+# Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1, as something to minimize. Not among GAMES: without a bound on the
+# critic's slope (clipped weights, or the penalty below) it has no end, so that a method has to offer both together.
+WASSERSTEIN = Game(
+    real=lambda scores: -scores.float().mean(),
+    fake=lambda scores: scores.float().mean(),
+    fool=lambda scores: -scores.float().mean(),
+)
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """How far the slope of ``critic`` is from 1 between real and fake pictures, in float32 also under autocast.
+
+    Gulrajani et al. 2017, arXiv:1704.00028, eq. 3, without the weight.
+
+    The value of a picture is the mean of its verdicts, which is what the game above charges. Each picture needs a slope
+    of its own: no batch norm in ``critic``.
+
+    Args:
+        real, fake: [N, C, H, W] each; the point between them is drawn from torch's global random numbers.
+    """
+    with torch.autocast(real.device.type, enabled=False):
+        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+        between = torch.lerp(real.detach().float(), fake.detach().float(), share).requires_grad_()
+        values = critic(between).reshape(len(between), -1).mean(1)
+        (slopes,) = torch.autograd.grad(values.sum(), between, create_graph=True)
+        return (slopes.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Squared distance of what a discriminator sees in a batch of fakes and in one of real pictures, on the mean.
+
+    Each layer's features [N, ...] are averaged over the batch, their distance over its elements; layers are summed
+    (Salimans et al. 2016, arXiv:1606.03498, section 3.1). No gradient flows to ``real``.
+    """
+    seen = [f.float().mean(0) - r.detach().float().mean(0) for f, r in zip(fake, real, strict=True)]
+    return torch.stack([difference.square().mean() for difference in seen]).sum()
 
 
 def l2(output: Tensor, target: Tensor) -> Tensor:
