@@ -15,6 +15,7 @@ from i2i.strict import Source
 
 SIZE = 32
 SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3}
+SMALL |= {"update_interval": 1, "n_critic": 1, "early_steps": 0}  # all players in every step, from the first on
 
 
 def shrunk(tree: Any) -> Any:

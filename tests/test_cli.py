@@ -20,6 +20,7 @@ from conftest import picture
 from small import small_recipe, train_small
 
 from i2i import cli, fetch, folder, paths, runs
+from i2i.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "albumentations", "kornia", "accelerate", "onnxruntime", "numpy", "PIL")
@@ -180,8 +181,8 @@ def test_a_wrong_recipe_key(refused: Callable[..., str], pairs: Path, tmp_path: 
 
 def test_a_wrong_method_or_recipe(refused: Callable[..., str]) -> None:
     assert refused("train", "cyclegna", "--dataset", "facades") == (
-        "error: no method or recipe 'cyclegna'; did you mean 'cyclegan'? (methods: cyclegan, pix2pix; i2i recipes list "
-        "shows all recipes)\n"
+        "error: no method or recipe 'cyclegna'; did you mean 'cyclegan'? "
+        f"(methods: {', '.join(sorted(METHODS))}; i2i recipes list shows all recipes)\n"
     )
     assert refused("train", "other.yaml") == "error: other.yaml: no such recipe file\n"
     assert refused("recipes", "show", "pix2pix-facade") == (

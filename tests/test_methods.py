@@ -56,6 +56,8 @@ def test_a_move_changes_only_its_player(name: str, folder: Path) -> None:
         moved.add(who)
         for other, params in trainer.params.items():
             same = [torch.equal(p, q) for p, q in zip(params, before[other], strict=True)]
+            if other == who:  # but for a gradient of exactly zero: the last bias of a Wasserstein critic cancels
+                same = [s for s, p in zip(same, params, strict=True) if p.grad is None or p.grad.any()]
             assert (not any(same)) if other == who else all(same), f"{who} moved, and {other}"
         for other, old in grads.items():
             now = [p.grad for p in trainer.params[other]]

@@ -311,7 +311,7 @@ def test_two_processes_equal_one_with_the_same_global_batch(
 def plain(tree):
     """Settings without anything that differs between processes; instance norm would blow up what rounding leaves."""
     if isinstance(tree, dict):
-        quiet = {"norm": "none", "dropout": 0.0, "pool": 0}
+        quiet = {"norm": "none", "dropout": 0.0, "pool": 0, "features_weight": 0.0}
         return {k: v if k == "inference" else quiet.get(k, plain(v)) for k, v in tree.items()}
     return tree
 

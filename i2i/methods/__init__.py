@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from i2i.methods.base import Method
 from i2i.methods.cyclegan import CycleGAN
+from i2i.methods.discogan import DiscoGAN
+from i2i.methods.dualgan import DualGAN
 from i2i.methods.pix2pix import Pix2Pix
 from i2i.methods.pixelda import PixelDA
 from i2i.methods.srresnet import SRResNet
@@ -11,6 +13,8 @@ from i2i.methods.srresnet import SRResNet
 METHODS: dict[str, type[Method]] = {
     "pix2pix": Pix2Pix,
     "cyclegan": CycleGAN,
+    "discogan": DiscoGAN,
+    "dualgan": DualGAN,
     "pixelda": PixelDA,
     "srresnet": SRResNet,
 }
