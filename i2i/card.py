@@ -25,6 +25,7 @@ MARKER_FORMAT = 1
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = int | tuple[int, int]
+Level = Annotated[int, Field(ge=0, le=255)]
 SplitName = Literal["train", "val", "test"]
 
 
@@ -64,6 +65,20 @@ class File(Strict):
         return _inside(value)
 
 
+class Palette(Strict):
+    """The colors of label maps: which class a pixel shows. ``domain`` is the one of the data set's that they are in."""
+
+    domain: str
+    colors: dict[str, tuple[Level, Level, Level]]  # class: red, green, blue
+
+    @field_validator("colors")
+    @classmethod
+    def _distinct(cls, colors: dict[str, tuple[int, int, int]]) -> dict[str, tuple[int, int, int]]:
+        if len(colors) < 2 or len(set(colors.values())) < len(colors):
+            raise ValueError("two classes or more are needed, each with a color of its own")
+        return colors
+
+
 class Card(Strict):
     """A data set. ``splits`` are the published counts: one number, or [a, b] for unpaired domains."""
 
@@ -82,6 +97,7 @@ class Card(Strict):
     made_from: tuple[str, ...] = ()  # other cards that ``generate`` needs
     join: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # folder: what it holds, a card or card/split
     withheld: str = ""  # how to get the files where they may not be handed on
+    palette: Palette | None = None  # where one domain is label maps
 
     @field_validator("take")
     @classmethod
@@ -103,6 +119,8 @@ class Card(Strict):
             raise ValueError("'join' says which folders 'generate: join' puts together: one needs the other")
         if strangers := sorted({s.split("/")[0] for ss in self.join.values() for s in ss} - {*self.made_from}):
             raise ValueError(f"join: {', '.join(strangers)} is not in made_from")
+        if self.palette and self.palette.domain not in self.domains:
+            raise ValueError(f"palette.domain: {self.palette.domain!r} is none of {' and '.join(self.domains)}")
         if self.generate and self.files:
             raise ValueError("a generated data set has no files")
         if self.files and not self.withheld and (lacking := [f.name for f in self.files if not f.urls]):
@@ -232,6 +250,8 @@ def _rows(card: Card) -> Iterator[tuple[str, str]]:
     yield "layout", card.layout
     if card.splits:
         yield "pictures", count_text(card.splits)
+    if card.palette:
+        yield "classes", f"in the colors of {card.palette.domain}: {', '.join(card.palette.colors)}"
     if card.generate:
         yield "source", f"made by i2i{' from ' + ' and '.join(card.made_from) if card.made_from else ''}, no download"
     for file in card.files:

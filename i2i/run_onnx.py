@@ -49,7 +49,7 @@ class OnnxEngine:
             raise ModelError(f"{folder}: {self.path.name} is missing")
         tries, number, self.why_not = choose(device)
         for self.provider in tries:
-            self.session = _session(self.path, self.provider, number)
+            self.session = open_session(self.path, self.provider, number)
             if self.session.get_providers()[0] == PROVIDERS[self.provider]:
                 break
             self.why_not[self.provider] = "onnxruntime could not start it: its libraries are missing or do not fit"
@@ -150,7 +150,12 @@ def threads() -> int:
     return allowed if allowed < (os.cpu_count() or 1) else 0  # 0: one thread for each physical core
 
 
-def _session(path: Path, provider: str, number: int) -> Any:
+def open_session(path: Path, provider: str, number: int) -> Any:
+    """An onnxruntime session for the file, on that provider and GPU.
+
+    Raises:
+        ModelError: the file is damaged, or onnxruntime is missing or too old for it.
+    """
     ort = _onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = SILENT  # what goes wrong is raised as well

@@ -155,13 +155,13 @@ class Session:
 
 def test_a_provider_that_does_not_start_gives_way_to_the_next(model, monkeypatch):
     pretend(monkeypatch, "cpu", "cuda", "tensorrt", gpus=1, tensorrt=True)
-    original, asked = run_onnx._session, []
+    original, asked = run_onnx.open_session, []
 
     def session(path, provider, number):
         asked.append((provider, number))
         return Session(original(path, "cpu", 0), "cuda" if provider == "tensorrt" else provider)
 
-    monkeypatch.setattr(run_onnx, "_session", session)
+    monkeypatch.setattr(run_onnx, "open_session", session)
     got = engine(model)
     assert asked == [("tensorrt", 0), ("cuda", 0)]
     assert got.provider == "cuda"
