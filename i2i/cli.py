@@ -106,6 +106,38 @@ def translate(
         raise typer.Exit(1)
 
 
+@app.command("eval")
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder, or the name of one.")],
+    dataset: Annotated[str | None, typer.Option(help="A data set's name or a folder, if not the model's own.")] = None,
+    split: Annotated[str | None, typer.Option(help="val if there is one, else test.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="With commas between; what fits the data if not given.")] = None,
+    direction: Annotated[str | None, typer.Option(help="a2b or b2a; all that the model has if not given.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="So many pictures; all if not given.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also as JSON, into this file.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    mirror: Mirror = None,
+) -> None:
+    """Measure a trained model on held-out pictures, e.g. i2i eval runs/mine --metrics psnr_rgb,ssim_rgb."""
+    try:
+        from i2i import evaluating
+    except ModuleNotFoundError as e:
+        if e.name and e.name.startswith("i2i"):
+            raise
+        raise MissingExtra(e.name or "torch", "train") from e
+    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    with progress("measuring") as bar:
+        found = evaluating.evaluate(
+            model, dataset, split=split, metrics=names, direction=direction, count=count, device=device, mirror=mirror,
+            say=lambda line: typer.echo(line, err=True), progress=bar,
+        )  # fmt: skip
+    typer.echo(evaluating.headline(found))
+    table(evaluating.rows(found), evaluating.HEADERS)
+    if out:
+        evaluating.write(found, out)
+        typer.echo(f"written to {out}")
+
+
 @app.command()
 def compare(
     words: Annotated[list[str], typer.Argument(metavar="TABLE KEY=VALUE", help="A comparison, then overrides.")],

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from i2i import paths
-from i2i.errors import MissingExtra, RecipeError, did_you_mean
+from i2i.errors import MissingExtra, RecipeError, UsageError, did_you_mean
 from i2i.strict import Key, Source, Strict, dotted, read_yaml, validate
 
 
@@ -92,8 +92,24 @@ class Watch(Strict):
     save_images: Count = 2000
     sheet_rows: Positive = 4
     eval_count: Positive = 100  # held-out pictures that are measured
+    metrics: tuple[str, ...] = ()  # what is measured, the first says which model is the best; empty: what fits the data
     keep: Positive = 2  # checkpoints; the best model is kept besides
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            return names  # the table of metrics imports torch
+        from i2i.metrics import find
+
+        for name in names:
+            try:
+                find(name)
+            except UsageError as e:
+                raise ValueError(str(e)) from e
+        return names
 
 
 class Recipe(Strict):

@@ -127,7 +127,7 @@ def measured(run: Run) -> str:
             curves.append(Curve("copied input", [(0, copy), (run.reached, copy)], dashed=True))
         drawn.append(chart(f"{name}, {split}", curves, end=run.reached, marks=resumes(run), log=False, hint=goal(name)))
     naive = (
-        " The dashed line is the naive answer: the input copied unchanged."
+        " The dashed line is the naive answer: the input as it is, only enlarged where the target is larger."
         if any(c is not None for *_, c in found)
         else ""
     )

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from i2i.data.layouts import Layout
+    from i2i.held import Held
     from i2i.recipe import Recipe
     from i2i.trainer import Trainer
-    from i2i.watch import Held
 
 RESUMABLE = (
     "train.images", "train.decay_from", "train.optimizer.lr", "train.clip_norm", "train.precision", "train.compile",
@@ -81,9 +81,12 @@ def resume(run: str | Path, *overrides: str, mirror: str | None = None, quiet: b
 
 
 def _placed(wanted: Recipe) -> Recipe:
-    """The recipe with a folder's full path: the run can be resumed from anywhere."""
-    name = wanted.data.dataset
+    """The recipe with the full paths of its folder and files: the run can be resumed from anywhere."""
+    name, watch = wanted.data.dataset, wanted.watch
     folder = Path(name).expanduser() if name.startswith("~") else Path(name)
+    parts = (metric.partition(":") for metric in watch.metrics)
+    metrics = tuple(f"{kind}:{Path(file).resolve()}" if colon else kind for kind, colon, file in parts)
+    wanted = wanted.model_copy(update={"watch": watch.model_copy(update={"metrics": metrics})})
     if (name in card.names() and folder.name == name) or not folder.is_dir():
         return wanted
     return wanted.model_copy(update={"data": wanted.data.model_copy(update={"dataset": str(folder.resolve())})})
@@ -101,6 +104,12 @@ class Prepared:
         """The names of a and b: what the card says, for a user's own folder what the folders are called."""
         names = self.layout.domains or self.card.domains
         return names[0], names[-1]
+
+    @property
+    def maps(self) -> str:
+        """The domain that is label maps of a known palette: a, b, or empty."""
+        palette = self.card.palette
+        return "ab"[self.card.domains.index(palette.domain)] if palette else ""
 
 
 def prepare(dataset: str, mirror: str | None, say: Callable[[str], None]) -> Prepared:
@@ -244,7 +253,7 @@ def _train_watched(
         (run / LOG).unlink(missing_ok=True)  # of a start that never came to a checkpoint
     with RunLog(run / LOG) as log, display(wanted.train.images, title, quiet=quiet) as show:
         trackers = open_trackers(wanted.watch.trackers, run, wanted.dump(), images=trainer.images, warn=show.note)
-        watch = Watch(run, wanted, data.domains, name, held, log, show, trackers, data.card.about.licence)
+        watch = Watch(run, wanted, data, held, log, show, trackers)
         watch.start(trainer)
         log.write(
             "resume" if resumed else "start", time=time.time(), images=trainer.images,
@@ -293,15 +302,11 @@ def _view(wanted: Recipe) -> Any:
 
 
 def _open(wanted: Recipe, data: Prepared, reads: type, view: Any) -> tuple[Any, Any]:
-    """The training split, and the held-out one as what the method reads and, where it holds pairs, as pairs."""
-    from i2i.data.batches import Pair, Reduced, Unpaired, open_split
+    """The training split, and the held-out one as what the method reads and as what it is measured on."""
+    from i2i.data.batches import Reduced, open_split
     from i2i.data.labelled import Shown
-    from i2i.data.layouts import Split, as_unpaired
     from i2i.data.reduced import Reduction
-    from i2i.watch import Held
-
-    def as_read(split: Split) -> Split:
-        return as_unpaired(split) if reads is Unpaired and split.kind == "paired" else split
+    from i2i.held import Held, as_read, open_measured
 
     splits, block, name = data.layout.splits, wanted.data, wanted.method.name
     for key, asked in (("data.split", block.split), ("data.eval_split", block.eval_split)):
@@ -310,17 +315,13 @@ def _open(wanted: Recipe, data: Prepared, reads: type, view: Any) -> tuple[Any, 
     held_name = block.eval_split or next((s for s in ("val", "test") if s in splits), block.split)
     reduction = Reduction(wanted.method.generator.scale, block.degradation) if reads is Reduced else None
     dataset = open_split(
-        reads, as_read(splits[block.split]), view, cache_bytes=int(block.cache_gb * 2**30), who=name,
+        reads, as_read(reads, splits[block.split]), view, cache_bytes=int(block.cache_gb * 2**30), who=name,
         shown=Shown(block.labelled, wanted.train.seed), reduction=reduction,
     )  # fmt: skip
     still, split = replace(view, train=False), splits[held_name]
-    shown = open_split(reads, as_read(split), still, who=name, reduction=reduction)
-    if held_name == block.split:
-        return dataset, Held(held_name, shown, None)
-    if reads is Reduced:
-        return dataset, Held(held_name, shown, shown)
-    paired = split.kind in ("aligned", "paired")
-    return dataset, Held(held_name, shown, open_split(Pair, split, still, who=name) if paired else None)
+    shown = open_split(reads, as_read(reads, split), still, who=name, reduction=reduction)
+    measured = None if held_name == block.split else open_measured(reads, split, still, name, reduction)
+    return dataset, Held(held_name, shown, measured)
 
 
 def _duration(seconds: float) -> str:

@@ -4,56 +4,59 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from i2i import folder, sheets
-from i2i.data.batches import Pair, loader
-from i2i.data.samples import Samples
+from i2i.data.batches import loader
 from i2i.display import display
+from i2i.errors import RecipeError, UsageError
+from i2i.held import Held, Subject, Way, better, chosen, fitted, measure, named, palette_of
 from i2i.log import RunLog
-from i2i.metrics.pixel import as_written, psnr_rgb
-from i2i.nets.used import Used
+from i2i.metrics import Metric, Setting
+from i2i.metrics.pixel import as_written
+from i2i.nets.used import Used, seeded
 from i2i.recipe import Recipe
 from i2i.runs import checkpoint_of, checkpoints
 from i2i.trackers import Trackers
 from i2i.trainer import Trainer
 
-TURNED = {"a2b": "b2a", "b2a": "a2b"}
+if TYPE_CHECKING:
+    from i2i.training import Prepared
 
-
-@dataclass
-class Held:
-    """Pictures that are not trained on: what sheets show, and what is measured if they come in pairs."""
-
-    split: str
-    shown: Samples
-    pairs: Samples | None
+TURNED = {"a2b": "b2a", "b2a": "a2b", "a": "b", "b": "a", "": ""}
 
 
 class Watch:
     """The periodic work of one process, the main one, on one run folder."""
 
     def __init__(
-        self, run: Path, recipe: Recipe, domains: tuple[str, str], dataset: str, held: Held, log: RunLog, show: display,
-        trackers: Trackers, licence: str = "",
-    ):  # fmt: skip
-        self.run, self.recipe, self.dataset, self.held, self.licence = run, recipe, dataset, held, licence
+        self, run: Path, recipe: Recipe, data: Prepared, held: Held, log: RunLog, show: display, trackers: Trackers
+    ):
+        self.run, self.recipe, self.data, self.held = run, recipe, data, held
+        self.dataset = data.card.name
         self.log, self.show, self.trackers = log, show, trackers
         # Methods call their input a; the data set's own names and directions are what users know.
         self.turned = recipe.data.direction == "b2a"
-        self.names = dict(zip("ab", reversed(domains) if self.turned else domains, strict=True))
+        self.names = dict(zip("ab", reversed(data.domains) if self.turned else data.domains, strict=True))
+        self.metrics: dict[str, Metric] = {}
+        self.setting = Setting()
         self.mark = (0, 0.0, 0.0)
 
     def start(self, trainer: Trainer) -> None:
-        """Hook into a trainer that is about to start or to go on."""
+        """Hook into a trainer that is about to start or to go on.
+
+        Raises:
+            RecipeError: ``watch.metrics`` does not fit the data or the method.
+            FetchError, MissingExtra: what a metric needs cannot be had.
+        """
         watch = self.recipe.watch
+        if watch.eval_images:
+            self.prepare(trainer)
         trainer.periodic = [
             (watch.log_images, self.losses), (watch.sheet_images, self.sheet),
             (watch.eval_images, self.evaluate), (watch.save_images or self.recipe.train.images, self.save),
@@ -99,25 +102,47 @@ class Watch:
         self.record("sheet", trainer, file=path.relative_to(self.run).as_posix())
         self.trackers.sheet(trainer.images, path)
 
-    def evaluate(self, trainer: Trainer) -> None:
-        """Measure the products on held-out pairs, beside the naive copy of the input; keep the best as ``best/``."""
-        if self.held.pairs is None:
+    def prepare(self, trainer: Trainer) -> None:
+        """Choose what is measured, and load what that needs: better now than when the first evaluation is due."""
+        asked, held = self.recipe.watch.metrics, self.held
+        if held.measured is None:
+            if asked:
+                why = f"all pictures are in the split {held.split}, which is trained on: nothing is held out to measure"
+                raise RecipeError(f"watch.metrics: {why}")
             return
-        nets, count = self.used(trainer), min(self.recipe.watch.eval_count, len(self.held.pairs))
-        found: dict[str, list[float]] = {}
-        for pair in loader(self.held.pairs, batch=1, shuffle=False, stop=count, device=trainer.device):
-            for product, net in nets.items():
-                given, target = pair if product == "a2b" else Pair(*reversed(pair))
-                name = "psnr_rgb" if len(nets) == 1 else f"psnr_rgb_{self.public(product)}"
-                found.setdefault(name, []).extend(psnr_rgb(net(given), target))
-                if given.shape == target.shape:
-                    found.setdefault(f"{name}_input", []).extend(psnr_rgb(given, target))
-        metrics = {name: fmean(values) for name, values in found.items()}
+        self.setting = Setting(trainer.device, palette_of(self.data.card))
+        subject, size, count = self.subject(trainer), self.recipe.data.size, self.recipe.watch.eval_count
+        try:
+            self.metrics = chosen(asked, subject, held.measured, size, count)
+        except UsageError as e:
+            raise RecipeError(f"watch.metrics: {e}") from e
+        with seeded(0, trainer.device):
+            for metric in self.metrics.values():
+                metric.new(self.setting)
+
+    def subject(self, trainer: Trainer) -> Subject:
+        """The products as users would run them, and the classifiers."""
+        maps = TURNED[self.data.maps] if self.turned else self.data.maps
+        ways = {}
+        for name, used in self.used(trainer).items():
+            target = "a" if name == "b2a" else "b"
+            net: Any = trainer.products[name]
+            way = Way(fitted(used, net.multiple, net.scale), back=target == "a", maps=target == maps)
+            ways[self.public(name)] = way
+        return Subject(ways, {name: named(net) for name, net in trainer.method.classifiers.items()})
+
+    def evaluate(self, trainer: Trainer) -> None:
+        """Measure on held-out pictures, beside the naive copy of the input; keep the best as ``best/``."""
+        if self.held.measured is None or not self.metrics:
+            return
+        subject, count = self.subject(trainer), min(self.recipe.watch.eval_count, len(self.held.measured))
+        metrics = measure(subject, self.held.measured, self.metrics, self.setting, count)
         values = self.record("eval", trainer, split=self.held.split, n=count, **metrics)
         self.trackers.losses(trainer.images, {k: v for k, v in values.items() if k in metrics})
-        score = fmean(v for name, v in metrics.items() if not name.endswith("_input"))
-        trainer.measured = {"score": score, "images": trainer.images, "metrics": metrics}
-        if score > trainer.best.get("score", float("-inf")):
+        trainer.measured = {"images": trainer.images, "metrics": metrics}
+        first = next(iter(self.metrics.values()))
+        before = subject.score(trainer.best["metrics"], first) if trainer.best else None
+        if better(first.keys[0], subject.score(metrics, first), before):
             trainer.best = trainer.measured
             self.write_model(trainer, "best", metrics)
 
@@ -160,7 +185,7 @@ class Watch:
             name=self.run.resolve().name, method=self.recipe.method.name, dataset=self.dataset,
             size=self.recipe.data.size, images=trainer.images, products=products, classifiers=classifiers,
             default=self.public("a2b") if products else "",
-            inference=trainer.method.inference, metrics=metrics, licence=self.licence,
+            inference=trainer.method.inference, metrics=metrics, licence=self.data.card.about.licence,
         )  # fmt: skip
         folder.write(self.run / name, info, tensors)
 

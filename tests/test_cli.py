@@ -168,7 +168,7 @@ def test_train_without_words(refused: Callable[..., str]) -> None:
 def test_a_wrong_recipe_key(refused: Callable[..., str], pairs: Path, tmp_path: Path) -> None:
     assert refused("train", "pix2pix", "--dataset", "./pairs", "watch.sheet_image=3") == (
         "error: override watch.sheet_image=3: watch.sheet_image: unknown key; did you mean 'sheet_images'? (known "
-        "here: log_images, sheet_images, eval_images, save_images, sheet_rows, eval_count, keep, trackers)\n"
+        "here: log_images, sheet_images, eval_images, save_images, sheet_rows, eval_count, metrics, keep, trackers)\n"
     )
     mine = tmp_path / "mine.yaml"
     mine.write_text("method: {name: pix2pix}\ndata: {dataset: ./pairs}\ntrain:\n  images: 8\n  sede: 1\n")
