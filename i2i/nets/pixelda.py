@@ -10,19 +10,21 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Noise, check
+from i2i.nets.blocks import Noise, Norm, check, norm_layer
 from i2i.strict import Strict
 
 Pixels = Annotated[int, Field(ge=8, le=1024)]
 
 
 class PixelDAConfig(Strict):
-    """``noise`` numbers in [-1, 1] become one more channel of the input; ``size`` is that of the training pictures."""
+    """``noise`` numbers in [-1, 1] become one more channel of the input, 0 leaves it out; ``size`` is that of the
+    training pictures."""
 
     net: Literal["pixelda"] = "pixelda"
     blocks: int = Field(6, ge=1, le=64)
     width: int = Field(64, ge=1, le=1024)
-    noise: int = Field(10, ge=1, le=1024)
+    noise: int = Field(10, ge=0, le=1024)
+    norm: Norm = "batch"
     size: tuple[Pixels, Pixels] = (32, 32)
     inputs: int = Field(3, ge=1, le=1024)
     outputs: int = Field(3, ge=1, le=1024)
@@ -42,27 +44,30 @@ class PixelDA(nn.Module):
         super().__init__()
         self.config, self.multiple, self.scale = config, 1, 1
         w, (height, width) = config.width, config.size
-        self.noise = Noise(config.noise)
-        self.project = nn.Linear(config.noise, height * width, bias=False)
-        self.head = nn.Sequential(nn.Conv2d(config.inputs + 1, w, 3, padding=1), nn.ReLU(True))
-        self.body = nn.Sequential(*(Residual(w) for _ in range(config.blocks)))
+        if config.noise:
+            self.noise = Noise(config.noise)
+            self.project = nn.Linear(config.noise, height * width, bias=False)
+        inputs = config.inputs + bool(config.noise)
+        self.head = nn.Sequential(nn.Conv2d(inputs, w, 3, padding=1), nn.ReLU(True))
+        self.body = nn.Sequential(*(Residual(w, config.norm) for _ in range(config.blocks)))
         self.tail = nn.Sequential(nn.Conv2d(w, config.outputs, 3, padding=1), nn.Tanh())
 
     def forward(self, x: Tensor) -> Tensor:
         check(x, "this PixelDA generator", self.config.inputs)
-        z = self.project(self.noise(x)).view(-1, 1, *self.config.size)
-        z = F.interpolate(z, x.shape[2:], mode="bilinear").to(x.dtype)
-        return self.tail(self.body(self.head(torch.cat([x, z], 1))))
+        if self.config.noise:
+            z = self.project(self.noise(x)).view(-1, 1, *self.config.size)
+            x = torch.cat([x, F.interpolate(z, x.shape[2:], mode="bilinear").to(x.dtype)], 1)
+        return self.tail(self.body(self.head(x)))
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions with batch norm whose result is added to what came in."""
+    """Two 3x3 convolutions whose result is added to what came in."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, norm: Norm):
         super().__init__()
         self.block = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(True),
-            nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width),
+            nn.Conv2d(width, width, 3, padding=1), norm_layer(norm, width), nn.ReLU(True),
+            nn.Conv2d(width, width, 3, padding=1), norm_layer(norm, width),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,6 +81,7 @@ class NoisyConfig(Strict):
     width: int = Field(64, ge=1, le=1024)
     sigma: float = Field(0.2, ge=0)
     dropout: float = Field(0.1, ge=0, lt=1)
+    norm: Norm = "batch"
     size: tuple[Pixels, Pixels] = (32, 32)
     inputs: int = Field(3, ge=1, le=1024)
 
@@ -94,7 +100,7 @@ class Noisy(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(config.inputs, w, 3, padding=1)]
         for i in range(3):
             layers += [nn.LeakyReLU(0.2), nn.Dropout(config.dropout), Gaussian(config.sigma)]
-            layers += [nn.Conv2d(w * 2**i, w * 2 ** (i + 1), 3, 2, 1), nn.BatchNorm2d(w * 2 ** (i + 1))]
+            layers += [nn.Conv2d(w * 2**i, w * 2 ** (i + 1), 3, 2, 1), norm_layer(config.norm, w * 2 ** (i + 1))]
         layers += [nn.LeakyReLU(0.2), nn.Dropout(config.dropout), Gaussian(config.sigma), nn.Flatten()]
         self.model = nn.Sequential(*layers, nn.Linear(8 * w * left(config.size, 3), 1))
 
