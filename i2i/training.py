@@ -111,6 +111,14 @@ class Prepared:
         palette = self.card.palette
         return "ab"[self.card.domains.index(palette.domain)] if palette else ""
 
+    def shown(self, reads: type, direction: str) -> tuple[str, str]:
+        """The names of a and b for a method that reads ``reads``: both are those of the one domain that it sees."""
+        from i2i.data.batches import Reduced
+
+        a, b = self.domains
+        only = b if direction == "a2b" else a
+        return (only, only) if reads is Reduced else (a, b)
+
 
 def prepare(dataset: str, mirror: str | None, say: Callable[[str], None]) -> Prepared:
     """The data set of a name or folder; a known one is downloaded if it is not here yet."""
@@ -198,6 +206,8 @@ def _train(
     torch.manual_seed(wanted.train.seed)
     task = Task(a=view.channels[0], b=view.channels[1], size=wanted.data.size, classes=dataset.classes)
     method = method_class(wanted.method, task)
+    if not resumed:
+        method.begin(-(-wanted.train.images // (wanted.data.batch * accelerator.num_processes)))
     wanted = wanted.model_copy(update={"method": method.cfg})
     torch.manual_seed(wanted.train.seed + accelerator.process_index)
     trainer = Trainer(method, wanted, dataset, accelerator)

@@ -42,7 +42,8 @@ class Watch:
         self.log, self.show, self.trackers = log, show, trackers
         # Methods call their input a; the data set's own names and directions are what users know.
         self.turned = recipe.data.direction == "b2a"
-        self.names = dict(zip("ab", reversed(data.domains) if self.turned else data.domains, strict=True))
+        shown = data.shown(held.shown.reads, recipe.data.direction)
+        self.names = dict(zip("ab", reversed(shown) if self.turned else shown, strict=True))
         self.metrics: dict[str, Metric] = {}
         self.setting = Setting()
         self.mark = (0, 0.0, 0.0)

@@ -14,14 +14,16 @@ from i2i.runs import new
 from i2i.strict import Source
 
 SIZE = 32
-SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3}
-SMALL |= {"update_interval": 1, "n_critic": 1, "early_steps": 0}  # all players in every step, from the first on
+SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3, "dense": 16}
+# All players in every step, from the first on.
+SMALL |= {"update_interval": 1, "n_critic": 1, "early_steps": 0, "pretrain_steps": 0}
+SMALL |= {"content": "mse"}  # of SRGAN, whose own choice is downloaded; PixelDA's content is a number
 
 
 def shrunk(tree: Any) -> Any:
     """A method's settings with every size in them small."""
     if isinstance(tree, dict):
-        return {k: SMALL[k] if k in SMALL else shrunk(v) for k, v in tree.items()}
+        return {k: SMALL[k] if k in SMALL and type(v) is type(SMALL[k]) else shrunk(v) for k, v in tree.items()}
     return tree
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from i2i.data.labelled import LabelledPictures, Shown
 from i2i.data.reduced import ReducedPictures, Reduction
 from i2i.data.samplers import BatchSampler, Place, mix
 from i2i.data.samples import Samples
-from i2i.data.sides import Decoder, Side
+from i2i.data.sides import Decoder, Half, Side
 from i2i.data.transforms import Augment, View
 from i2i.errors import DataError
 
@@ -45,7 +46,10 @@ class Unpaired(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """a[i] is b[i] made smaller: float32 [N, C, H / scale, W / scale] and [N, C, H, W], in [-1, 1]."""
+    """a[i] is b[i] made smaller: float32 [N, C, H / scale, W / scale] and [N, C, H, W], in [-1, 1].
+
+    From data of two domains, b is of the second one (in the direction b2a, of the first).
+    """
 
     a: Tensor
     b: Tensor
@@ -111,7 +115,8 @@ def open_split(
     if reads is Reduced:
         if reduction is None:
             raise ValueError("Reduced needs a reduction")
-        return ReducedPictures(reads, split.a, view, reduction, cache_bytes)
+        files, half = _target(split, view)
+        return ReducedPictures(reads, files, view, reduction, cache_bytes, half)
     aligned = split.kind == "aligned"
     channels = view.channels if view.direction == "a2b" else view.channels[::-1]
     decoder = Decoder()
@@ -129,6 +134,14 @@ def open_split(
     return Pictures(reads, left, right, view) if view.direction == "a2b" else Pictures(reads, right, left, view)
 
 
+def _target(split: Split, view: View) -> tuple[tuple[Path, ...], Half]:
+    """The pictures that a method which reads one domain learns from: of two domains the one that it would paint."""
+    second = view.direction == "a2b"
+    if split.kind == "aligned":
+        return split.a, "right" if second else "left"
+    return (split.b if second and split.b else split.a), "whole"
+
+
 _HOLDS = {
     "unpaired": "unpaired pictures (trainA/trainB)",
     "single": "pictures of one domain",
@@ -137,7 +150,7 @@ _HOLDS = {
 _WANTS: dict[Reads, tuple[str, tuple[str, ...], str]] = {
     Pair: ("pairs", ("aligned", "paired"), "put partners of equal names into folders A and B"),
     Unpaired: ("two domains", ("aligned", "paired", "unpaired"), "put each domain's pictures into trainA and trainB"),
-    Reduced: ("pictures of one domain", ("single",), "name the folder of one domain's pictures"),
+    Reduced: ("pictures", ("single", "aligned", "paired", "unpaired"), "name a folder of pictures"),
     Labelled: ("labelled arrays or pictures of one domain", ("arrays", "single"), "name the folder of one domain"),
 }
 """What each batch is made from: in words, the kinds of splits, and what to do about another."""

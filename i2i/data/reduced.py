@@ -12,6 +12,7 @@ from i2i.data.bicubic import imresize
 from i2i.data.cache import DecodedCache
 from i2i.data.samplers import Place, mix
 from i2i.data.samples import Samples
+from i2i.data.sides import Half, cut
 from i2i.data.transforms import Degrade, View
 from i2i.errors import DataError
 
@@ -29,21 +30,25 @@ class Reduction(NamedTuple):
 class ReducedPictures(Samples):
     """Samples for the batch ``Reduced``. In training b is a random crop of ``view.size`` pixels at full resolution,
     turned and mirrored at random if ``view.flip``, else the whole picture cut to a multiple of the scale.
+    ``half`` says which part of each file is the picture.
 
     Raises:
         DataError: the crop is no multiple of the scale.
     """
 
-    def __init__(self, reads: type, files: tuple[Path, ...], view: View, reduction: Reduction, cache_bytes: int):
+    def __init__(
+        self, reads: type, files: tuple[Path, ...], view: View, reduction: Reduction, cache_bytes: int,
+        half: Half = "whole",
+    ):  # fmt: skip
         super().__init__(reads, (len(files), len(files)), tied=True)
         if any(side % reduction.scale for side in view.size):
             height, width = view.size
             raise DataError(f"data.size {height}x{width}: not a multiple of the scale {reduction.scale}")
-        self.files, self.view, self.reduction = files, view, reduction
+        self.files, self.view, self.reduction, self.half = files, view, reduction, half
         self.channels = view.channels[1]
         self._cache = DecodedCache([], 0)
         if cache_bytes:
-            self._cache = DecodedCache([(*pictures.size(f), self.channels) for f in files], cache_bytes)
+            self._cache = DecodedCache([(*self._size(f), self.channels) for f in files], cache_bytes)
         self._degrade = Degrade() if reduction.degradation == "blind" else None
 
     def __getitem__(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
@@ -61,10 +66,14 @@ class ReducedPictures(Samples):
         small = imresize(blurred, 1 / scale)
         return (self._degrade.spoil(small, place.seed) if self._degrade else small), large
 
+    def _size(self, file: Path) -> tuple[int, int]:
+        height, width = pictures.size(file)
+        return height, {"whole": width, "left": width // 2, "right": width - width // 2}[self.half]
+
     def _decoded(self, i: int) -> np.ndarray:
         picture = self._cache.get(i)
         if picture is None:
-            picture = pictures.read(self.files[i], self.channels)
+            picture = cut(pictures.read(self.files[i], self.channels), self.half, self.files[i])
             self._cache.put(i, picture)
         return picture
 

@@ -69,16 +69,22 @@ class Side:
         """
         if (kept := self._cache.get(i)) is not None:
             return kept
-        picture = resize(self._cut(self._decoder(self.files[i], self._reads), self.files[i]), self.size)
+        picture = resize(cut(self._decoder(self.files[i], self._reads), self.half, self.files[i]), self.size)
         if self._channels < self._reads:
             picture = gray(picture)
         self._cache.put(i, picture)
         return picture
 
-    def _cut(self, picture: np.ndarray, path: Path) -> np.ndarray:
-        if self.half == "whole":
-            return picture
-        middle = picture.shape[1] // 2
-        if not middle:
-            raise DataError(f"{path}: one pixel wide, expected two pictures side by side")
-        return picture[:, :middle] if self.half == "left" else picture[:, middle:]
+
+def cut(picture: np.ndarray, half: Half, path: Path) -> np.ndarray:
+    """The part of a picture [H, W, C] that belongs to one side; of an odd width the right half is the wider one.
+
+    Raises:
+        DataError: ``path`` is too narrow to hold two pictures.
+    """
+    if half == "whole":
+        return picture
+    middle = picture.shape[1] // 2
+    if not middle:
+        raise DataError(f"{path}: one pixel wide, expected two pictures side by side")
+    return picture[:, :middle] if half == "left" else picture[:, middle:]

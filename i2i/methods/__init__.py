@@ -8,6 +8,7 @@ from i2i.methods.discogan import DiscoGAN
 from i2i.methods.dualgan import DualGAN
 from i2i.methods.pix2pix import Pix2Pix
 from i2i.methods.pixelda import PixelDA
+from i2i.methods.srgan import SRGAN
 from i2i.methods.srresnet import SRResNet
 
 METHODS: dict[str, type[Method]] = {
@@ -17,4 +18,5 @@ METHODS: dict[str, type[Method]] = {
     "dualgan": DualGAN,
     "pixelda": PixelDA,
     "srresnet": SRResNet,
+    "srgan": SRGAN,
 }

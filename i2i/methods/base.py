@@ -60,6 +60,15 @@ class Method(nn.Module, ABC):
     classifiers: Mapping[str, nn.Module] = MappingProxyType({})
     inference: Inference
 
+    def begin(self, steps: int) -> None:
+        """Called once before a new training of so many steps, not when one goes on: what it takes from elsewhere (the
+        weights of another model) need not be there for ever.
+
+        Raises:
+            I2IError: the training cannot start.
+        """
+        return
+
     @abstractmethod
     def step(self, batch: Any, it: int) -> Iterator[Update]:
         """The moves of one training step on a batch. ``it`` counts the steps before this one."""

@@ -16,13 +16,14 @@ from i2i.nets.plain import Plain, PlainConfig
 from i2i.nets.resnet import ResNet, ResNetConfig
 from i2i.nets.srresnet import SRResNet, SRResNetConfig
 from i2i.nets.unet import UNet, UNetConfig
+from i2i.nets.whole import Whole, WholeConfig
 from i2i.strict import Strict
 
 __all__ = [
     "NETS", "AnyGenerator", "Classifier", "DigitsConfig", "Discriminator", "EncDec", "EncDecConfig", "Generator",
     "Init", "InstanceNorm", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet",
-    "ResNetConfig", "SRResNetConfig", "UNet", "UNetConfig", "Up", "build", "count", "initialise", "patch", "per_image",
-    "receptive_field", "starting_from",
+    "ResNetConfig", "SRResNetConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count", "initialise",
+    "patch", "per_image", "receptive_field", "starting_from",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -35,6 +36,7 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "plain": Plain,
     "noisy": Noisy,
     "digits": Digits,
+    "whole": Whole,
 }
 
 Generator = Annotated[UNetConfig | ResNetConfig | EncDecConfig, Field(discriminator="net")]
