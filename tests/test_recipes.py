@@ -50,8 +50,8 @@ def test_its_data_set_is_one_that_the_method_can_read(path: Path) -> None:
         assert path.stem == f"{found.method.name}-folder"
         return
     fitting = {
-        "Pair": ("paired",), "Unpaired": ("unpaired", "paired"), "Reduced": ("single",),
-        "Labelled": ("labelled", "single"),
+        "Pair": ("paired",), "Unpaired": ("unpaired", "paired"), "Labelled": ("labelled", "single"),
+        "Reduced": ("single", "paired", "unpaired"),
     }  # fmt: skip
     assert card.load(found.data.dataset).kind in fitting[METHODS[found.method.name].reads.__name__]
 

@@ -17,9 +17,9 @@ def imresize(picture: np.ndarray, scale: float) -> np.ndarray:
 
     uint8 is rounded after each direction, as MATLAB does; floats are neither rounded nor clipped.
     """
-    height, width = (math.ceil(side * scale) for side in picture.shape[:2])
     if scale == 1:
         return picture.copy()
+    height, width = (math.ceil(side * scale) for side in picture.shape[:2])
     down = _along(picture, _weights(picture.shape[0], height, scale))
     return _along(down.swapaxes(0, 1), _weights(picture.shape[1], width, scale)).swapaxes(0, 1)
 

@@ -132,6 +132,18 @@ def new_discriminator(config: Any, inputs: int, init: Init) -> nn.Module:
     return net
 
 
+def detail(batch: Reduced, side: int = 256) -> Reduced:
+    """The middle of the pictures, at most ``side`` large pixels wide and high: a sheet shows it pixel by pixel."""
+    scale = batch.b.shape[2] // batch.a.shape[2]
+    places = []
+    for small in batch.a.shape[2:]:
+        wide = min(small, max(1, side // scale))
+        first = (small - wide) // 2
+        places.append((slice(first, first + wide), slice(scale * first, scale * (first + wide))))
+    (rows, large_rows), (columns, large_columns) = places
+    return Reduced(batch.a[..., rows, columns], batch.b[..., large_rows, large_columns])
+
+
 def enlarged(batch: Reduced) -> Tensor:
     """What needs no training: the small pictures, enlarged by the bicubic kernel that made them; [N, C, H, W]."""
     pixels = batch.a.float().permute(2, 3, 0, 1).numpy(force=True)

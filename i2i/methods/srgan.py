@@ -15,7 +15,7 @@ from i2i.data.batches import Reduced
 from i2i.errors import ModelError, RecipeError
 from i2i.folder import Inference, read_info
 from i2i.losses import GAMES, GanName, l2
-from i2i.methods.base import Method, Nets, Task, Update, enlarged, new_discriminator, new_generator
+from i2i.methods.base import Method, Nets, Task, Update, detail, enlarged, new_discriminator, new_generator
 from i2i.nets import Init, SRResNetConfig, WholeConfig, starting_from
 from i2i.run_torch import load_net
 from i2i.strict import Strict
@@ -96,4 +96,5 @@ class SRGAN(Method):
         )
 
     def panels(self, nets: Nets, batch: Reduced) -> dict[str, Tensor]:
+        batch = detail(batch)
         return {"bicubic": enlarged(batch), "output": nets["a2b"](batch.a), "original": batch.b}

@@ -11,7 +11,7 @@ from torch import Tensor
 from i2i.data.batches import Reduced
 from i2i.folder import Inference
 from i2i.losses import l1, l2
-from i2i.methods.base import Method, Nets, Task, Update, enlarged, new_generator
+from i2i.methods.base import Method, Nets, Task, Update, detail, enlarged, new_generator
 from i2i.nets import Init, SRResNetConfig, starting_from
 from i2i.strict import Strict
 
@@ -42,4 +42,5 @@ class SRResNet(Method):
         yield "G", {"pixels": self.pixels(self.G(batch.a), batch.b)}
 
     def panels(self, nets: Nets, batch: Reduced) -> dict[str, Tensor]:
+        batch = detail(batch)
         return {"bicubic": enlarged(batch), "output": nets["a2b"](batch.a), "original": batch.b}
