@@ -121,7 +121,9 @@ def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, cali
         "products": products,
         "inference": info.inference.model_copy(update={"dropout": False}),
     })  # fmt: skip
-    compared = parity.sizes(info.size, math.lcm(*(p.multiple for p in products.values())))
+    enlarging = max(p.scale for p in products.values())  # its input is that much smaller than what it learned from
+    height, width = (max(1, side // enlarging) for side in info.size)
+    compared = parity.sizes((height, width), math.lcm(*(p.multiple for p in products.values())))
     proofs, calibrated = {}, 0
     for key, product in products.items():
         channels = product.channels[0]

@@ -36,6 +36,7 @@ def caller(info: Info) -> list[str]:
     mode, into = ("L", "[None, None]") if product.channels[0] == 1 else ("RGB", ".transpose(2, 0, 1)[None]")
     back = "y[0]" if product.channels[1] == 1 else "y.transpose(1, 2, 0)"
     fit = f"[max({product.multiple}, round(side / {product.multiple}) * {product.multiple}) for side in picture.size]"
+    fitted = f"picture = picture.resize({fit})  # sides are multiples of {product.multiple}"
     return [
         "import numpy as np",
         "import onnxruntime",
@@ -43,7 +44,7 @@ def caller(info: Info) -> list[str]:
         "",
         f'session = onnxruntime.InferenceSession("{product.file}", providers=["CPUExecutionProvider"])',
         f'picture = Image.open("picture.jpg").convert("{mode}")',
-        f"picture = picture.resize({fit})  # sides are multiples of {product.multiple}",
+        *([fitted] if product.multiple > 1 else []),
         f"x = np.asarray(picture, np.float32){into} / 127.5 - 1",
         'y = session.run(None, {"input": x})[0][0]',
         f'Image.fromarray((({back} + 1) * 127.5).round().clip(0, 255).astype(np.uint8)).save("translated.png")',
@@ -51,6 +52,8 @@ def caller(info: Info) -> list[str]:
 
 
 def _use(info: Info) -> list[str]:
+    scale = info.products[info.default].scale
+    larger = f" The output is {scale} times as high and as wide as the input." if scale > 1 else ""
     return [
         "With i2i, any picture in, the same kind of picture out (no torch needed):",
         "",
@@ -65,7 +68,8 @@ def _use(info: Info) -> list[str]:
         *caller(info),
         "```",
         "",
-        "Input and output are float32 [batch, channels, height, width] from -1 to 1; batch, height and width are free.",
+        "Input and output are float32 [batch, channels, height, width] from -1 to 1; batch, height and width are free."
+        + larger,
     ]
 
 

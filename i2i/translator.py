@@ -91,7 +91,8 @@ class Translator:
     - A list or tuple of these -> a list.
 
     A picture is padded by reflection, equally on all sides, to what the network needs, and cropped back; one that fits
-    goes in as it is. Its size is its own, not that of the training pictures, unless ``resize`` asks for another.
+    goes in as it is. Its size is its own, not that of the training pictures, unless ``resize`` asks for another. What a
+    model that enlarges gives is ``product.scale`` times as large as the picture, its alpha too.
     """
 
     def __init__(self, engine: Engine, info: Info, product: str):
@@ -111,7 +112,7 @@ class Translator:
 
         Args:
             picture: see the class.
-            resize: work with this many pixels on the short side, then return to the picture's own size.
+            resize: work with this many pixels on the short side, then return to the size of the answer without it.
 
         Raises:
             DataError: a file cannot be read, or an array is not a picture.

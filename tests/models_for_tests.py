@@ -11,7 +11,7 @@ from i2i import folder, nets
 
 def make_model(
     path: Path,
-    config: nets.UNetConfig | nets.ResNetConfig | None = None,
+    config: nets.UNetConfig | nets.ResNetConfig | nets.SRResNetConfig | None = None,
     *,
     norm: str = "image",
     dropout: bool = False,
@@ -41,6 +41,7 @@ def make_model(
                 target=target,
                 generator=config.model_dump(mode="json"),
                 multiple=net.multiple,
+                scale=net.scale,
                 channels=(config.inputs, config.outputs),
             )
             tensors[key] = net.state_dict()
