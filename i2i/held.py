@@ -87,7 +87,8 @@ def open_measured(reads: Reads, split: Split, view: View, who: str, reduction: R
     """
     kind: Reads = reads
     if reads in (Pair, Unpaired):
-        kind = Pair if split.kind in ("aligned", "paired") else Unpaired
+        colorization = split.kind == "single" and view.channels == (1, 3)
+        kind = Pair if split.kind in ("aligned", "paired") or colorization else Unpaired
     return open_split(kind, split, replace(view, train=False), who=who, reduction=reduction)
 
 

@@ -53,7 +53,7 @@ class Data(Strict):
     size: Size = (256, 256)  # height and width of the training crops, pixels
     jitter: float = Field(1.0, ge=1)  # pictures are resized to size * jitter, then cropped at random to size
     flip: bool = True
-    channels: Channels = (3, 3)  # of domain a and b: 3 color, 1 gray
+    channels: Channels = (3, 3)  # of domain a and b: 3 color, 1 gray; [1, 3] on pictures of one domain is colorization
     labelled: Count = 0  # of a labelled set, how many pictures show their label, equally many a class; 0: all
     degradation: Literal["bicubic", "blind"] = "bicubic"  # how super-resolution makes its small pictures
     batch: Positive = 1  # per process

@@ -534,7 +534,8 @@ def test_a_block_of_a_discriminator_keeps_the_norm_of_its_method(tmp_path):
     [
         (
             "{net: unett}",
-            "3: method.generator.net: 'unett' is not known; did you mean 'unet'? (one of unet, resnet, encdec)",
+            "3: method.generator.net: 'unett' is not known; did you mean 'unet'? "
+            "(one of unet, lab_unet, resnet, encdec)",
         ),
         (
             "{widht: 16}",

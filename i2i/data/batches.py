@@ -100,7 +100,8 @@ def open_split(
     """A split as a data set of samples.
 
     Args:
-        reads: what the method reads. Pairs can be read as Unpaired: each side in an order of its own.
+        reads: what the method reads. Pairs can be read as Unpaired: each side in an order of its own. Pictures of one
+            domain, seen with one channel and three, are pairs for colorization: each with its gray version as a.
         cache_bytes: disk (and page cache) for decoded pictures, per process; 0 decodes anew each time.
         who: the method's name, for the error.
         shown: for Labelled: how many labels are shown; None shows all.
@@ -109,7 +110,9 @@ def open_split(
     Raises:
         DataError: the split has no pictures, or is not what the method reads.
     """
-    _check(reads, split, who)
+    colorization = reads is Pair and split.kind == "single" and view.channels == (1, 3)
+    if not colorization:
+        _check(reads, split, who)
     if reads is Labelled:
         return LabelledPictures(reads, split, view, cache_bytes, shown)
     if reads is Reduced:
@@ -124,6 +127,8 @@ def open_split(
         wide = max(channels)  # one decoding serves both halves
         left = Side(split.a, "left", decoder, wide, channels[0], view.resized)
         right = Side(split.a, "right", decoder, wide, channels[1], view.resized)
+    elif colorization:
+        left, right = (Side(split.a, "whole", decoder, 3, kept, view.resized) for kept in view.channels)
     else:
         left = Side(split.a, "whole", decoder, channels[0], channels[0], view.resized)
         right = Side(split.b, "whole", decoder, channels[1], channels[1], view.resized)
@@ -131,7 +136,8 @@ def open_split(
     for side, bytes_ in zip((left, right), need, strict=True):
         # in proportion, so that the same first pictures fit on both sides; a flag byte per picture is not counted
         side.keep(int(cache_bytes * bytes_ / sum(need)) + (len(side) if cache_bytes else 0))
-    return Pictures(reads, left, right, view) if view.direction == "a2b" else Pictures(reads, right, left, view)
+    straight = colorization or view.direction == "a2b"
+    return Pictures(reads, left, right, view) if straight else Pictures(reads, right, left, view)
 
 
 def _target(split: Split, view: View) -> tuple[tuple[Path, ...], Half]:
@@ -169,6 +175,8 @@ def _check(reads: Reads, split: Split, who: str) -> None:
         raise DataError(
             f"{who} needs {pictures}, but {where} holds {holds}: they are for methods that learn from labels"
         )
+    if reads is Pair and split.kind == "single":
+        way_out += ", or color gray versions of them with data.channels=[1, 3]"
     if reads is Pair and split.kind == "unpaired":
         way_out = f"use cyclegan, or {way_out}"
     raise DataError(f"{who} needs {wants}, but {where} holds {holds}: {way_out}")

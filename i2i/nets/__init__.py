@@ -10,6 +10,7 @@ from torch import nn
 
 from i2i.nets.blocks import Init, InstanceNorm, Norm, Up, count, initialise, per_image
 from i2i.nets.encdec import EncDec, EncDecConfig
+from i2i.nets.lab import LabUNet, LabUNetConfig
 from i2i.nets.patch import PatchConfig, patch, receptive_field
 from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
 from i2i.nets.plain import Plain, PlainConfig
@@ -21,13 +22,14 @@ from i2i.strict import Strict
 
 __all__ = [
     "NETS", "AnyGenerator", "Classifier", "DigitsConfig", "Discriminator", "EncDec", "EncDecConfig", "Generator",
-    "Init", "InstanceNorm", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet",
-    "ResNetConfig", "SRResNetConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count", "initialise",
-    "patch", "per_image", "receptive_field", "starting_from",
+    "Init", "InstanceNorm", "LabUNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain",
+    "PlainConfig", "ResNet", "ResNetConfig", "SRResNetConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build",
+    "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
     "unet": UNet,
+    "lab_unet": LabUNet,
     "resnet": ResNet,
     "encdec": EncDec,
     "srresnet": SRResNet,
@@ -39,10 +41,11 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "whole": Whole,
 }
 
-Generator = Annotated[UNetConfig | ResNetConfig | EncDecConfig, Field(discriminator="net")]
+Generator = Annotated[UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig, Field(discriminator="net")]
 """What translates pictures in any method: the output is as large as the input."""
 AnyGenerator = Annotated[
-    UNetConfig | ResNetConfig | EncDecConfig | PixelDAConfig | SRResNetConfig, Field(discriminator="net")
+    UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig | PixelDAConfig | SRResNetConfig,
+    Field(discriminator="net"),
 ]
 """What a trained model may hold."""
 Discriminator = PatchConfig
