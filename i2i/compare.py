@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from i2i import paths, recipe, training
 from i2i.errors import RecipeError, UsageError, did_you_mean
@@ -43,6 +44,13 @@ class Comparison(Strict):
     tflop: float | None = Field(None, gt=0)
     set: dict[str, Any] = Field(default_factory=dict)
     rows: dict[str, Row] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Comparison:
+        folders = [_run(name, 0) for name in self.rows]
+        if twice := [name for name in self.rows if folders.count(_run(name, 0)) > 1]:
+            raise ValueError(f"rows {' and '.join(map(repr, twice))}: their runs would have one folder: rename one")
+        return self
 
 
 def names() -> list[str]:
@@ -88,7 +96,7 @@ def compare(
     plan: dict[str, list[str]] = {}
     for name, row in table.rows.items():
         words = _words(table, row, dataset, overrides, data, say)
-        plan |= {f"{name}-{seed}": [*words, f"train.seed={seed}"] for seed in seeds}
+        plan |= {_run(name, seed): [*words, f"train.seed={seed}"] for seed in seeds}
     _agree(out, plan)
     for number, (name, (train, *words)) in enumerate(plan.items(), 1):
         run = out / name
@@ -100,13 +108,18 @@ def compare(
             training.resume(run, mirror=mirror)
         else:
             training.train(train, *words, dataset=dataset, out=run, mirror=mirror)
-    found = {name: [measured(out / f"{name}-{seed}") for seed in seeds] for name in table.rows}
+    found = {name: [measured(out / _run(name, seed)) for seed in seeds] for name in table.rows}
     write_json(out / f"{TABLE}.json", {"about": table.about, "dataset": dataset, "seeds": seeds, "rows": found})
     (out / f"{TABLE}.md").write_text(markdown(found), encoding="utf-8")
     from i2i.compare_sheet import draw
 
-    draw(out, data, {name: out / f"{name}-{seeds[0]}" for name in table.rows}, table.about)
+    draw(out, data, {name: out / _run(name, seeds[0]) for name in table.rows}, table.about)
     return out
+
+
+def _run(row: str, seed: int) -> str:
+    """The folder of a training: the row's name without what is awkward in a path."""
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', row).strip('_')}-{seed}"
 
 
 def _words(

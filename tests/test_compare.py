@@ -139,6 +139,10 @@ def test_the_count_of_a_step_is_that_of_its_convolutions(pairs: Path) -> None:
 def test_what_is_no_comparison() -> None:
     with pytest.raises(RecipeError, match=r"^no comparison 'facade'; did you mean 'facades'\? \(one of "):
         compare.load("facade")
+    row = {"train": "pix2pix"}
+    same = {"about": "x", "dataset": "x", "rows": {"L1 + cGAN": row, "L1, cGAN": row}}
+    with pytest.raises(RecipeError, match=r"rows 'L1 \+ cGAN' and 'L1, cGAN': their runs would have one folder"):
+        validate(Comparison, same, Source("t.yaml"), RecipeError)
     tree = {"about": "x", "dataset": "x", "rows": {"a": {"train": "pix2pix", "sett": {}}}}
     with pytest.raises(RecipeError, match=r"rows\.a\.sett: unknown key; did you mean 'set'\?"):
         validate(Comparison, tree, Source("t.yaml"), RecipeError)
