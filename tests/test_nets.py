@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from i2i import nets
 from i2i.errors import ModelError, RecipeError
 from i2i.nets import EncDecConfig, PatchConfig, ResNetConfig, UNetConfig
 from i2i.nets.blocks import InstanceNorm, ResizeConv
+from i2i.nets.context import coarse
 from i2i.strict import Strict, read_yaml, validate
 
 TINY = [
@@ -564,3 +566,130 @@ def test_a_wrong_block_names_line_key_and_way_out(tmp_path, block, message):
 @pytest.mark.parametrize("config", TINY, ids=name)
 def test_a_config_survives_being_written(config):
     assert TypeAdapter(nets.Generator).validate_python(config.model_dump(mode="json")) == config
+
+
+# The context network
+
+
+CONTEXTS = [
+    nets.ContextConfig(halvings=2, blocks=1, width=2),
+    nets.ContextConfig(halvings=1, blocks=5, width=3, norm="batch", low_resolution="none", inputs=1, outputs=1),
+    nets.ContextConfig(halvings=4, blocks=1, width=2, norm="none"),
+]
+
+
+def holed(config: nets.ContextConfig, height: int, width: int, count: int = 2) -> Tensor:
+    g = torch.Generator().manual_seed(3)
+    x = torch.rand(count, config.inputs + 1, height, width, generator=g) * 2 - 1
+    x[:, -1] = 0
+    x[:, -1, height // 4 : height // 2, width // 4 : -width // 4] = 1
+    return x
+
+
+@pytest.mark.parametrize("config", CONTEXTS, ids=name)
+def test_a_context_network_says_what_it_is(config):
+    net = nets.build(config)
+    assert (net.config, net.scale, net.multiple) == (config, 1, 2 ** (config.halvings + 1))
+    assert nets.takes_mask(net)
+    assert not nets.takes_mask(nets.build(TINY[0]))
+    for size in ((net.multiple, net.multiple), (2 * net.multiple, 3 * net.multiple)):
+        y = net(holed(config, *size))
+        assert y.shape == (2, config.outputs, *size)
+        assert y.abs().max() <= 1
+    with pytest.raises(ModelError, match=f"needs height and width to be a multiple of {net.multiple}, not"):
+        net(torch.zeros(1, config.inputs + 1, net.multiple, net.multiple + 2))
+    with pytest.raises(ModelError, match=rf"takes a batch \[N, {config.inputs + 1}, height, width\]"):
+        net(torch.zeros(1, config.inputs, net.multiple, net.multiple))
+
+
+def test_a_context_network_has_as_many_parameters_as_its_layers():
+    w, c = 4, 3
+    widths = [w, 2 * w, 4 * w]
+    expected = (9 * (c + 1) + 1) * w + sum((16 * a + 1) * b for a, b in pairwise(widths))
+    expected += 2 * 2 * (9 * widths[-1] + 1) * widths[-1]  # two blocks of two convolutions
+    expected += sum((9 * b + 1) * a for a, b in pairwise(widths)) + (9 * 2 * w + 1) * c
+    assert nets.count(nets.build(nets.ContextConfig(halvings=2, blocks=2, width=w))) == expected
+
+
+def test_a_picture_does_not_notice_its_neighbors_in_a_context_network():
+    torch.manual_seed(0)
+    net = nets.build(CONTEXTS[0])
+    nets.initialise(net, "kaiming")
+    x = holed(CONTEXTS[0], 16, 24)
+    together = net(x)
+    for i in range(2):
+        torch.testing.assert_close(together[i : i + 1], net(x[i : i + 1]), rtol=0, atol=1e-5)
+
+
+def test_a_context_network_sees_across_its_hole():
+    torch.manual_seed(0)
+    net = nets.build(nets.ContextConfig(halvings=2, blocks=4, width=4, norm="none", low_resolution="none"))
+    nets.initialise(net, "kaiming")
+    x = torch.zeros(1, 4, 64, 64)
+    x[:, 3, 8:56, 8:56] = 1
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad(net(x)[0, :, 32, 32].sum(), x)
+    seen = slope[0, :3].abs().sum(0) > 0
+    assert seen[0].any()
+    assert seen[-1].any()
+    assert seen[:, 0].any()
+    assert seen[:, -1].any()
+
+
+def test_the_coarse_fill_by_hand():
+    """Four quarters of 4x4 pixels: one is partly known, one wholly missing beside a known one, all by averages."""
+    picture, mask = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    picture[..., :4, :4] = 0.4
+    picture[..., 0, 0] = 0.8
+    picture[..., 4:, :] = -0.5
+    mask[..., 0, 1] = 1  # its 2x2 knows 0.8, 0.4, 0.4
+    mask[..., :4, 4:] = 1  # nothing known in its 4x4: the mean of all that is known at the coarsest level
+    picture[..., 0, 1], picture[..., :4, 4:] = 99, 77
+    fill = coarse(picture, mask, 2)
+    assert torch.equal(fill[mask == 0], picture[mask == 0])
+    assert fill[0, 0, 0, 1].item() == pytest.approx(1.6 / 3)
+    corner = (1.6 / 3 + 0.4 + 0.4 + 0.4) / 4
+    assert fill[..., :4, 4:].unique().tolist() == pytest.approx([(corner - 0.5 - 0.5) / 3])
+    one = coarse(picture, mask, 1)  # one level only: what is missing there is the mean of the 2x2 averages
+    assert one[0, 0, 2, 6].item() == pytest.approx((1.6 / 3 + 3 * 0.4 - 8 * 0.5) / 12)
+    assert not coarse(picture, torch.ones_like(mask), 2).any()
+
+
+# The classifier that judges
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_classifier_of_any_size_has_two_heads_on_one_trunk(norm):
+    config = nets.JudgeConfig(stages=2, convolutions=2, width=3, norm=norm, classes=5, inputs=1)
+    net = nets.build(config)
+    assert net.config is config
+    for size in ((4, 4), (17, 30)):
+        x = torch.rand(2, 1, *size)
+        assert net(x).shape == (2, 5)
+        assert net.judge(x).shape == (2, 1)
+    net.eval()
+    features = net.features(x)
+    torch.testing.assert_close(net(x), F.linear(features, net.label.weight, net.label.bias))
+    torch.testing.assert_close(net.judge(x), F.linear(features, net.real.weight, net.real.bias))
+    with pytest.raises(ModelError, match=r"this discriminator \(2 stages\) needs height and width to be at least 4"):
+        net(torch.rand(1, 1, 3, 8))
+
+
+def test_a_classifier_is_the_plain_computation():
+    torch.manual_seed(0)
+    net = nets.build(nets.JudgeConfig(stages=2, width=2, classes=3)).double()
+    x = torch.rand(2, 3, 8, 12, dtype=torch.float64)
+    convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    assert [tuple(c.weight.shape) for c in convolutions] == [(2, 3, 3, 3), (4, 2, 3, 3)]
+    y = x
+    for c in convolutions:
+        y = F.avg_pool2d(F.leaky_relu(F.conv2d(y, c.weight, c.bias, padding=1), 0.2), 2)
+    expected = y.mean((2, 3)) @ net.label.weight.T + net.label.bias
+    torch.testing.assert_close(net(x), expected)
+
+
+def test_a_judge_without_classes_names_none():
+    net = nets.build(nets.JudgeConfig(stages=1, width=2))
+    assert net.judge(torch.rand(1, 3, 4, 4)).shape == (1, 1)
+    with pytest.raises(ModelError, match="knows no classes"):
+        net(torch.rand(1, 3, 4, 4))

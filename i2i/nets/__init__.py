@@ -9,7 +9,9 @@ from pydantic import BeforeValidator, Field
 from torch import nn
 
 from i2i.nets.blocks import Init, InstanceNorm, Norm, Up, count, initialise, per_image
+from i2i.nets.context import Context, ContextConfig
 from i2i.nets.encdec import EncDec, EncDecConfig
+from i2i.nets.judge import Judge, JudgeConfig
 from i2i.nets.lab import LabUNet, LabUNetConfig
 from i2i.nets.patch import PatchConfig, patch, receptive_field
 from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
@@ -21,10 +23,11 @@ from i2i.nets.whole import Whole, WholeConfig
 from i2i.strict import Strict
 
 __all__ = [
-    "NETS", "AnyGenerator", "Classifier", "DigitsConfig", "Discriminator", "EncDec", "EncDecConfig", "Generator",
-    "Init", "InstanceNorm", "LabUNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain",
-    "PlainConfig", "ResNet", "ResNetConfig", "SRResNetConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build",
-    "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
+    "NETS", "AnyGenerator", "Classifier", "Context", "ContextConfig", "DigitsConfig", "Discriminator", "EncDec",
+    "EncDecConfig", "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "NoisyConfig",
+    "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet", "ResNetConfig", "SRResNetConfig",
+    "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count", "initialise", "patch", "per_image",
+    "receptive_field", "starting_from", "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -34,27 +37,34 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "encdec": EncDec,
     "srresnet": SRResNet,
     "pixelda": PixelDA,
+    "context": Context,
     "patch": patch,
     "plain": Plain,
     "noisy": Noisy,
     "digits": Digits,
     "whole": Whole,
+    "judge": Judge,
 }
 
 Generator = Annotated[UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig, Field(discriminator="net")]
 """What translates pictures in any method: the output is as large as the input."""
 AnyGenerator = Annotated[
-    UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig | PixelDAConfig | SRResNetConfig,
+    UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig | PixelDAConfig | SRResNetConfig | ContextConfig,
     Field(discriminator="net"),
 ]
 """What a trained model may hold."""
 Discriminator = PatchConfig
-Classifier = DigitsConfig
+Classifier = Annotated[DigitsConfig | JudgeConfig, Field(discriminator="net")]
 
 
 def build(config: Any) -> nn.Module:
     """The network that ``config`` describes, with torch's first weights; ``initialise`` draws the published ones."""
     return NETS[config.net](config)
+
+
+def takes_mask(net: nn.Module) -> bool:
+    """Whether the network takes one more channel, the mask of what is to be filled."""
+    return isinstance(net, Context)
 
 
 def starting_from(default: Strict) -> BeforeValidator:
