@@ -126,8 +126,8 @@ def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, cali
     compared = parity.sizes((height, width), math.lcm(*(p.multiple for p in products.values())))
     proofs, calibrated = {}, 0
     for key, product in products.items():
-        channels = product.channels[0]
-        given: parity.Given = parity.pictures
+        channels = product.inputs
+        given: parity.Given = parity.with_holes(parity.pictures) if product.masked else parity.pictures
         used = Used(load_net(source, info, key), exported.inference)
         noted = to_onnx(used.net, target.opset, channels, product.multiple)
         if target.precision == "fp16":

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from i2i import __version__, paths
 from i2i.errors import ModelError
@@ -38,6 +38,7 @@ class Product(Strict):
     multiple: int = Field(ge=1, le=4096)  # height and width must be multiples of it
     scale: int = Field(1, ge=1, le=16)  # the output is that many times as large
     channels: tuple[int, int] = (3, 3)  # of the input and of the output
+    masked: bool = False  # it fills holes: the input has one more channel, the mask: 1 where the picture is missing
     file: str = Field(TENSORS, pattern=r"^[^/\\]+$")  # in the folder: its numbers; the ending says which engine runs it
 
     @field_validator("channels")
@@ -46,6 +47,17 @@ class Product(Strict):
         if not {1, 3}.issuperset(channels):
             raise ValueError(f"pictures have 1 or 3 channels, not {' and '.join(map(str, channels))}")
         return channels
+
+    @model_validator(mode="after")
+    def _fills_what_it_takes(self) -> Product:
+        if self.masked and (self.scale != 1 or self.channels[0] != self.channels[1]):
+            raise ValueError("what fills holes gives pictures of the size and the channels that it takes")
+        return self
+
+    @property
+    def inputs(self) -> int:
+        """The channels that the network takes, its mask included."""
+        return self.channels[0] + self.masked
 
 
 class Inference(Strict):
@@ -263,16 +275,17 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
     main = info.products.get(info.default)
     trained = f"Trained with i2i: {info.method} on {info.dataset}."
     converted = f"Weights of another project, converted by i2i {info.i2i}: {info.origin}."
+    masked = ', mask="mask.png"' if main and main.masked else ""
     usual = [
         "```",
         "pip install 'i2i-toolkit[train]'",
-        "i2i translate picture.jpg --model path/to/this/folder",
+        command(main),
         "```",
         "```python",
         "import i2i",
         "",
         f'translate = i2i.load("path/to/this/folder", direction="{info.default}")',
-        'translate("picture.jpg").save("translated.png")',
+        f'translate("picture.jpg"{masked}).save("translated.png")',
         "```",
     ]
     lines = [
@@ -307,3 +320,9 @@ def _sizes(info: Info, product: Product) -> list[str]:
     if product.scale > 1:
         return [f"{any_size}; the result is {product.scale} times as large.", f"{trained} of the large picture."]
     return [f"{any_size}.", f"{trained} and works best near that size."]
+
+
+def command(product: Product | None) -> str:
+    """What to type to use the model."""
+    where = " --mask mask.png" if product and product.masked else ""
+    return f"i2i translate picture.jpg{where} --model path/to/this/folder"

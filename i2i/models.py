@@ -148,6 +148,7 @@ def show(what: str | Path) -> list[tuple[str, str]]:
         ("default", info.default if len(info.products) > 1 else ""),
         ("network", _words(main.generator) if main else ""),
         *((key, _words(config)) for key, config in info.classifiers.items()),
+        ("fills", "what a mask or a box marks, or what is transparent" if main and main.masked else ""),
         ("padding", f"to multiples of {main.multiple}" if main else ""),
         ("inference", info.inference.sentence() if main else ""),
         *((name, f"{value:.4g}") for name, value in info.metrics.items()),

@@ -55,6 +55,26 @@ def pictures(number: int, channels: int, size: Size, seed: int = 0) -> np.ndarra
     return (contrast * np.clip(slopes[:, :, 0] * x + slopes[:, :, 1] * y + 0.5 * noise, -1, 1)).astype(np.float32)
 
 
+def holes(number: int, size: Size, seed: int = 0) -> np.ndarray:
+    """Masks with a rectangle of ones each, up to half as high and wide as the picture: float32 [N, 1, H, W]."""
+    rng = np.random.default_rng((seed, number))
+    masks = np.zeros((number, 1, *size), np.float32)
+    for mask in masks[:, 0]:
+        height, width = (int(rng.integers(1, side // 2 + 1)) for side in size)
+        y, x = (int(rng.integers(0, side - own + 1)) for side, own in zip(size, (height, width), strict=True))
+        mask[y : y + height, x : x + width] = 1
+    return masks
+
+
+def with_holes(given: Given) -> Given:
+    """Pictures for a network that fills holes: the last of their channels is a mask."""
+
+    def both(number: int, channels: int, size: Size) -> np.ndarray:
+        return np.concatenate([given(number, channels - 1, size), holes(number, size)], 1)
+
+    return both
+
+
 def compare(
     reference: Callable[[Tensor], Tensor],
     run: Callable[[np.ndarray], np.ndarray],

@@ -45,6 +45,7 @@ class OnnxEngine:
 
     def __init__(self, folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None):
         self.path, self.channels = folder / info.products[product].file, info.products[product].channels
+        self.inputs = info.products[product].inputs
         if not self.path.is_file():
             raise ModelError(f"{folder}: {self.path.name} is missing")
         tries, number, self.why_not = choose(device)
@@ -83,9 +84,9 @@ class OnnxEngine:
         """Whether the file takes and gives what ``i2i.json`` says."""
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         found = [(v.type, len(v.shape), v.shape[1] if len(v.shape) == 4 else None) for v in (*inputs, *outputs)]
-        if found != [("tensor(float)", 4, channels) for channels in self.channels]:
+        if found != [("tensor(float)", 4, channels) for channels in (self.inputs, self.channels[1])]:
             raise ModelError(
-                f"{self.path}: does not fit i2i.json: one input and one output of {self.channels[0]} and "
+                f"{self.path}: does not fit i2i.json: one input and one output of {self.inputs} and "
                 f"{self.channels[1]} channels are expected, it has {[v.shape for v in inputs]} and "
                 f"{[v.shape for v in outputs]}"
             )

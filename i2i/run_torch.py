@@ -74,7 +74,8 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
     with torch.device("meta"):  # no first weights are drawn: fast, and the caller's random numbers stay as they are
         net: Any = nets.build(config)  # torch types every attribute of a network as a tensor or a network
     said = info.products[product]
-    for key, own in (("multiple", net.multiple), ("scale", net.scale), ("channels", (config.inputs, config.outputs))):
+    facts = {"multiple": net.multiple, "scale": net.scale, "channels": (config.inputs, config.outputs)}
+    for key, own in {**facts, "masked": nets.takes_mask(net)}.items():
         if getattr(said, key) != own:
             other = f"{key} is {getattr(said, key)}, but its network has {own}"
             raise ModelError(f"{folder / INFO}: {product}: {other}: correct it there")

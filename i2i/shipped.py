@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from i2i.folder import Info, card
+from i2i.folder import Info, card, command
 
 
 def readme(info: Info) -> str:
@@ -37,6 +37,11 @@ def caller(info: Info) -> list[str]:
     back = "y[0]" if product.channels[1] == 1 else "y.transpose(1, 2, 0)"
     fit = f"[max({product.multiple}, round(side / {product.multiple}) * {product.multiple}) for side in picture.size]"
     fitted = f"picture = picture.resize({fit})  # sides are multiples of {product.multiple}"
+    mask = [
+        'mask = Image.open("mask.png").convert("L").resize(picture.size)  # white: to be filled',
+        "hole = np.asarray(mask)[None] >= 128",
+        "x = np.concatenate([x, hole[None]], 1, dtype=np.float32)",
+    ]
     return [
         "import numpy as np",
         "import onnxruntime",
@@ -46,7 +51,9 @@ def caller(info: Info) -> list[str]:
         f'picture = Image.open("picture.jpg").convert("{mode}")',
         *([fitted] if product.multiple > 1 else []),
         f"x = np.asarray(picture, np.float32){into} / 127.5 - 1",
+        *(mask if product.masked else []),
         'y = session.run(None, {"input": x})[0][0]',
+        *(["y = np.where(hole, y, x[0, :-1])  # what is known stays"] if product.masked else []),
         f'Image.fromarray((({back} + 1) * 127.5).round().clip(0, 255).astype(np.uint8)).save("translated.png")',
     ]
 
@@ -54,12 +61,13 @@ def caller(info: Info) -> list[str]:
 def _use(info: Info) -> list[str]:
     scale = info.products[info.default].scale
     larger = f" The output is {scale} times as high and as wide as the input." if scale > 1 else ""
+    masked = info.products[info.default].masked
     return [
         "With i2i, any picture in, the same kind of picture out (no torch needed):",
         "",
         "```",
         "pip install i2i-toolkit",
-        "i2i translate picture.jpg --model path/to/this/folder",
+        command(info.products[info.default]),
         "```",
         "",
         "Or with nothing but onnxruntime, from this folder:",
@@ -70,6 +78,7 @@ def _use(info: Info) -> list[str]:
         "",
         "Input and output are float32 [batch, channels, height, width] from -1 to 1; batch, height and width are free."
         + larger,
+        *(["The last channel of the input is the mask: 1 where the picture is missing, else 0."] * masked),
     ]
 
 

@@ -19,6 +19,7 @@ from i2i.held import Held, Subject, Way, better, chosen, fitted, measure, named,
 from i2i.log import RunLog
 from i2i.metrics import Metric, Setting
 from i2i.metrics.pixel import as_written
+from i2i.nets import takes_mask
 from i2i.nets.used import Used, seeded
 from i2i.recipe import Recipe
 from i2i.runs import checkpoint_of, checkpoints
@@ -174,7 +175,7 @@ class Watch:
             config = described.model_dump(mode="json")
             products[self.public(product)] = folder.Product(
                 source=source, target=target, generator=config, multiple=net.multiple, scale=net.scale,
-                channels=(config["inputs"], config["outputs"]),
+                channels=(config["inputs"], config["outputs"]), masked=takes_mask(net),
             )  # fmt: skip
             tensors[self.public(product)] = net.state_dict()
         classifiers = {}

@@ -11,7 +11,7 @@ from i2i import folder, nets
 
 def make_model(
     path: Path,
-    config: nets.UNetConfig | nets.ResNetConfig | nets.SRResNetConfig | None = None,
+    config: nets.UNetConfig | nets.ResNetConfig | nets.SRResNetConfig | nets.ContextConfig | None = None,
     *,
     norm: str = "image",
     dropout: bool = False,
@@ -43,6 +43,7 @@ def make_model(
                 multiple=net.multiple,
                 scale=net.scale,
                 channels=(config.inputs, config.outputs),
+                masked=nets.takes_mask(net),
             )
             tensors[key] = net.state_dict()
     info = folder.Info(
