@@ -81,20 +81,26 @@ def translate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where results go.")] = Path("out"),
     format: Annotated[str | None, typer.Option(help="png (default), jpg, webp or tiff.")] = None,
     resize: Annotated[int | None, typer.Option(help="Work with so many pixels on the short side.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="For models that fill holes: white is filled; as large as the picture.")
+    ] = None,
+    box: Annotated[str | None, typer.Option(help="The same as a box: x,y,width,height in pixels.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     seed: Annotated[int | None, typer.Option(help="Of the noise, for models that have some.")] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also write before/after pages.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier call.")] = False,
 ) -> None:
     """Translate pictures with a trained model, e.g. i2i translate img.jpg --model runs/mine."""
+    from i2i.masks import read_box
     from i2i.translator import load, translate_many
 
+    where = None if box is None else read_box(box)
     with progress("loading") as bar:
         translator = load(model, direction=direction, device=device, seed=seed, progress=bar)
     with progress("translating") as bar:
         result = translate_many(
-            translator, pictures, out, format=format, resize=resize, sheet=sheet, overwrite=overwrite,
-            progress=lambda done, total, path: bar("translating", done, total),
+            translator, pictures, out, format=format, resize=resize, mask=mask, box=where, sheet=sheet,
+            overwrite=overwrite, progress=lambda done, total, path: bar("translating", done, total),
         )  # fmt: skip
     for line in result.failed:
         typer.echo(f"failed: {line}", err=True)

@@ -88,7 +88,8 @@ def save(image: Image.Image, path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"{path}: pictures are written as {', '.join(FORMATS)}")
     kind, options = FORMATS[path.suffix.lower()]
-    if kind == "JPEG" and image.mode not in ("L", "RGB"):
+    deep = image.mode.startswith(("I", "F"))
+    if (kind == "JPEG" and image.mode not in ("L", "RGB")) or (kind == "WEBP" and deep):
         image = Image.fromarray(pictures.to_array(image, 1 if image.mode == "LA" else 3).squeeze())
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -107,7 +108,8 @@ def encode(image: Image.Image, part: Path, kind: str, options: dict[str, Any], p
         if isinstance(e, OSError) and e.errno:  # not the encoder: the disk
             raise
         what = f"this picture of {image.width} x {image.height} pixels ({str(e) or type(e).__name__})"
-        raise DataError(f"{path}: {kind} cannot hold {what}: choose png, or make it smaller") from e
+        other = "tiff" if image.mode == "F" else "png"  # which PNG cannot hold
+        raise DataError(f"{path}: {kind} cannot hold {what}: choose {other}, or make it smaller") from e
 
 
 def _take_image(image: Image.Image, channels: int) -> Taken:
@@ -137,12 +139,13 @@ def _take_array(array: np.ndarray, channels: int) -> Taken:
     color = pixels[..., : 1 if pixels.shape[2] < 3 else 3].astype(np.float32)
     if alpha is not None:
         color[alpha == 0] = 1 if floats else 255
-    color = _channels(color, channels)
+    color = in_channels(color, channels)
     values = color * 2 - 1 if floats else color / np.float32(127.5) - 1
     return Taken(values, alpha, "array", array.dtype, array.ndim == 2)
 
 
-def _channels(color: np.ndarray, channels: int) -> np.ndarray:
+def in_channels(color: np.ndarray, channels: int) -> np.ndarray:
+    """Float [H, W, 1 or 3] with 1 or 3 channels."""
     if color.shape[2] == channels:
         return color
     return np.repeat(color, 3, axis=2) if channels == 3 else (color @ LUMA)[..., None]

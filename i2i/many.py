@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from i2i import kinds, sheets
+from i2i import kinds, masks, sheets
 from i2i.data import pictures
 from i2i.errors import DataError, I2IError, UsageError, did_you_mean
 from i2i.paths import exists, is_dir, is_file
@@ -43,6 +43,8 @@ def translate_many(
     *,
     format: str | None = None,
     resize: int | None = None,
+    mask: str | Path | None = None,
+    box: masks.Box | None = None,
     sheet: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -52,12 +54,16 @@ def translate_many(
     Results are ``out/<stem>.<format>`` (png when None). The tree below a folder is kept; several folders keep their
     own names in ``out`` too; names that would still collide get a number (``x-2.png``). For one single file ``out`` may
     be a file name.
+    ``mask`` and ``box`` are those of ``Translator``, the same for all pictures.
     ``sheet`` adds pages with each picture beside its translation: ``before-after-001.png``.
 
     Raises:
-        UsageError: before anything is done: no pictures, an unknown format, a result that exists or is an input, or
-            nothing can be written to ``out``.
+        UsageError: before anything is done: no pictures, an unknown format, a result that exists or is an input,
+            nothing can be written to ``out``, or a mask or box for a model that takes none.
+        DataError: before anything is done: the mask cannot be read.
     """
+    translator.check(mask, box)
+    marked = None if mask is None else masks.read_mask(mask)
     if format is not None and format not in FORMATS:
         raise UsageError(f"unknown format {format!r}{did_you_mean(format, FORMATS)} (one of {', '.join(FORMATS)})")
     outcome, out = Outcome(), Path(out)
@@ -68,9 +74,12 @@ def translate_many(
     refuse_losses(jobs, pages, overwrite)
     make_place(out if jobs[0][1] != out else out.parent)
 
+    def call(picture: Any) -> Any:
+        return translator(picture, resize=resize, mask=marked, box=box)
+
     blank = iter(pages)
     rows: list[list[np.ndarray]] = []
-    for number, (job, after) in enumerate(translated(translator, jobs, resize), start=1):
+    for number, (job, after) in enumerate(translated(call, jobs, translator.engine.batch), start=1):
         source, target = job
         try:
             if isinstance(after, I2IError):
@@ -123,21 +132,21 @@ def put(image: Image.Image, target: Path) -> None:
 
 
 def translated(
-    translator: Translator, jobs: list[Job], resize: int | None
+    call: Callable[[Any], Any], jobs: list[Job], size: int
 ) -> Iterator[tuple[Job, Image.Image | I2IError]]:
-    """Each job with its translation, or with the error that stopped it; in groups that the engine can stack."""
-    size = translator.engine.batch
+    """Each job with its translation, or with the error that stopped it; in groups of ``size``, which the engine can
+    stack."""
     for start in range(0, len(jobs), size):
         group = jobs[start : start + size]
-        results = attempt(translator, [source for source, _ in group], resize)
+        results = attempt(call, [source for source, _ in group])
         if isinstance(results, I2IError):  # one is unreadable, or they are too large together: each by itself
-            results = [attempt(translator, source, resize) for source, _ in group] if len(group) > 1 else [results]
+            results = [attempt(call, source) for source, _ in group] if len(group) > 1 else [results]
         yield from zip(group, results, strict=True)
 
 
-def attempt(translator: Translator, picture: Any, resize: int | None) -> Any:
+def attempt(call: Callable[[Any], Any], picture: Any) -> Any:
     try:
-        return translator(picture, resize=resize)
+        return call(picture)
     except I2IError as e:
         return e
 

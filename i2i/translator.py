@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from i2i import models
+from i2i import masks, models
 from i2i.errors import MissingExtra, ModelError, UsageError
 from i2i.folder import Info, read_info
 from i2i.kinds import give, scaled, take
@@ -90,6 +90,9 @@ class Translator:
     - NumPy uint8 [H, W] or [H, W, C] -> uint8; floats in [0, 1] -> floats. C: 1, 2 (gray, alpha), 3, 4.
     - A list or tuple of these -> a list.
 
+    A model that fills holes leaves all other pixels as they are, to the bit and in the picture's own kind: 16 bits stay
+    16 bits, gray stays gray.
+
     A picture is padded by reflection, equally on all sides, to what the network needs, and cropped back; one that fits
     goes in as it is. Its size is its own, not that of the training pictures, unless ``resize`` asks for another. What a
     model that enlarges gives is ``product.scale`` times as large as the picture, its alpha too.
@@ -107,24 +110,53 @@ class Translator:
     def __repr__(self) -> str:
         return f"Translator({self.info.name!r}, {self.direction}: {self.directions[self.direction]})"
 
-    def __call__(self, picture: Any, *, resize: int | None = None) -> Any:
+    def __call__(
+        self, picture: Any, *, resize: int | None = None, mask: Any = None, box: masks.Box | None = None
+    ) -> Any:
         """Translates one picture, or a list of them.
 
         Args:
             picture: see the class.
             resize: work with this many pixels on the short side, then return to the size of the answer without it.
+            mask: of a model that fills holes: a picture of the same size, white where it is to be filled; a path, PIL
+                image or array [H, W] (bool, uint8, float). Without mask and box, what is transparent is filled.
+            box: the same as x, y, width, height in pixels.
 
         Raises:
             DataError: a file cannot be read, or an array is not a picture.
-            UsageError: something that is no picture at all.
+            UsageError: something that is no picture at all; a mask or box that does not fit, or is not wanted.
         """
-        if isinstance(picture, list | tuple):
-            return self._all(list(picture), resize)
-        return self._all([picture], resize)[0]
-
-    def _all(self, given: list[Any], resize: int | None) -> list[Any]:
+        given = list(picture) if isinstance(picture, list | tuple) else [picture]
         if resize is not None and resize < 1:
             raise UsageError(f"resize={resize}: give the pixels of the short side, 1 or more")
+        self.check(mask, box)
+        results = self._fill(given, resize, mask, box) if self.product.masked else self._all(given, resize)
+        return results if isinstance(picture, list | tuple) else results[0]
+
+    def check(self, mask: Any, box: masks.Box | None) -> None:
+        """
+        Raises:
+            UsageError: a mask or a box for a model that translates whole pictures.
+        """
+        if not self.product.masked and not (mask is None and box is None):
+            raise UsageError(f"{self.info.name}: translates whole pictures: leave the mask or box out")
+
+    def _fill(self, given: list[Any], resize: int | None, mask: Any, box: masks.Box | None) -> list[Any]:
+        marked = None if mask is None else masks.read_mask(mask)
+        inside = [take(picture, self.product.channels[0]).values for picture in given]
+        own = [masks.own(picture) for picture in given]
+        holes = [masks.missing(one, marked, box) for one in own]
+        values = [masks.for_network(v, hole) for v, hole in zip(inside, holes, strict=True)]
+        if resize is not None:
+            values = [masks.resized(v, short_side(v.shape, resize)) for v in values]
+        results = []
+        for one, hole, v, y in zip(own, holes, values, self._run(values), strict=True):
+            if resize is not None:  # what is known stands beside the edges that the enlarging looks at
+                y = scaled(np.where(v[..., -1:] > 0.5, y, v[..., :-1]), hole.shape)
+            results.append(masks.painted(one, y, hole))
+        return results
+
+    def _all(self, given: list[Any], resize: int | None) -> list[Any]:
         inside = [take(picture, self.product.channels[0]) for picture in given]
         values = [p.values if resize is None else scaled(p.values, short_side(p.values.shape, resize)) for p in inside]
         outside = self._run(values)

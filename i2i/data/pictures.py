@@ -102,15 +102,15 @@ def to_array(image: Image.Image, channels: int = 3) -> np.ndarray:
     turn = _orientation(image)
     if image.mode.startswith(("I", "F")):
         gray = _deep_to_8bit(np.asarray(image))
-        return _upright(np.repeat(gray[:, :, None], channels, axis=2), turn)
+        return _turned(np.repeat(gray[:, :, None], channels, axis=2), turn)
     if has_alpha(image):
-        color = _rgba(image)
+        color = rgba(image)
         image = Image.alpha_composite(Image.new("RGBA", color.size, "white"), color)
     if channels == 1 and image.mode not in ("1", "L"):
         image = image.convert("RGB")  # not every mode has a way to gray
     image = image.convert("L" if channels == 1 else "RGB")
     pixels = np.array(image)
-    return _upright(pixels[:, :, None] if channels == 1 else pixels, turn)
+    return _turned(pixels[:, :, None] if channels == 1 else pixels, turn)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -123,10 +123,16 @@ def alpha_of(image: Image.Image) -> np.ndarray | None:
     image.load()
     if not has_alpha(image):
         return None
-    return _upright(np.array(_rgba(image).getchannel("A")), _orientation(image))
+    return upright(np.array(rgba(image).getchannel("A")), image)
 
 
-def _rgba(image: Image.Image) -> Image.Image:
+def upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """[H, W, ...] as stored in ``image``, turned as its EXIF orientation asks."""
+    return _turned(pixels, _orientation(image))
+
+
+def rgba(image: Image.Image) -> Image.Image:
+    """A picture that has alpha, in any mode, as RGBA."""
     return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
 
 
@@ -134,10 +140,13 @@ def _deep_to_8bit(values: np.ndarray) -> np.ndarray:
     """uint16, int32 or float [H, W] to uint8 by the rules at the head of this file."""
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0)
-        if values.size and values.min() >= 0 and values.max() <= 1:
-            values = values * 255
-        return np.rint(values.clip(0, 255)).astype(np.uint8)
+        return np.rint((values * (255 / white(values))).clip(0, 255)).astype(np.uint8)
     return ((values.astype(np.int64).clip(0, 65535) + 128) // 257).astype(np.uint8)  # 257 is odd: no ties to break
+
+
+def white(values: np.ndarray) -> float:
+    """What is white in a picture of floats: 1 if all lie in 0..1, else 255."""
+    return 1.0 if values.size and values.min() >= 0 and values.max() <= 1 else 255.0
 
 
 def _orientation(image: Image.Image) -> int:
@@ -148,7 +157,7 @@ def _orientation(image: Image.Image) -> int:
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
 
-def _upright(pixels: np.ndarray, turn: int) -> np.ndarray:
+def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     """[H, W, ...] turned as the EXIF orientation ``turn`` asks: 5 to 8 are transposed first, then mirrored."""
     if turn >= 5:
         pixels = pixels.swapaxes(0, 1)
