@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from i2i import recipe, sheets, training
 from i2i.data.batches import Labelled, Reduced, loader
 from i2i.folder import read_info
 from i2i.methods import METHODS
 from i2i.methods.base import enlarged
+from i2i.methods.ccgan import same_hole
+from i2i.nets import takes_mask
+from i2i.nets.context import completed
 from i2i.nets.used import Used
 from i2i.run_torch import load_net
 from i2i.runs import RECIPE
@@ -36,7 +41,15 @@ def draw(out: Path, data: training.Prepared, runs: dict[str, Path], title: str) 
         columns.setdefault(caption, []).append(pixels(picture))
 
     a, b = data.domains if wanted.data.direction == "a2b" else reversed(data.domains)
+    masked = any(takes_mask(used.net) for used in nets.values())
     for batch in loader(held.shown, batch=1, shuffle=False, stop=min(ROWS, len(held.shown))):
+        if masked:
+            x, hole = batch.b, same_hole(wanted.method, batch.b)
+            put("with a hole", completed(torch.zeros_like(x), x, hole))
+            for name, net in nets.items():
+                put(name, completed(net(torch.cat([x, hole], 1)), x, hole))
+            put("original", x)
+            continue
         put("bicubic" if reads is Reduced else a, enlarged(batch) if reads is Reduced else batch.a)
         for name, net in nets.items():
             put(name, net(batch.a))

@@ -105,3 +105,14 @@ def pairwise_mse(output: Tensor, source: Tensor, mask: Tensor) -> Tensor:
 def l1(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of two tensors of one shape (Isola et al. 2017, eq. 3)."""
     return F.l1_loss(output.float(), target.float())
+
+
+def l1_inside(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference where ``mask`` [N, 1, H, W] is 1, over all such values of [N, C, H, W]."""
+    inside = mask.float().expand_as(target)
+    return ((output.float() - target.float()).abs() * inside).sum() / inside.sum().clamp(min=1)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean negative log-likelihood of the right classes: logits [N, K], labels int64 [N]."""
+    return F.cross_entropy(logits.float(), labels)

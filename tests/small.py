@@ -14,7 +14,7 @@ from i2i.runs import new
 from i2i.strict import Source
 
 SIZE = 32
-SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3, "dense": 16}
+SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3, "dense": 16, "halvings": 2}
 # All players in every step, from the first on.
 SMALL |= {"update_interval": 1, "n_critic": 1, "early_steps": 0, "pretrain_steps": 0}
 SMALL |= {"content": "mse"}  # of SRGAN, whose own choice is downloaded; PixelDA's content is a number

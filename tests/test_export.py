@@ -27,6 +27,7 @@ from i2i.methods import METHODS
 from i2i.nets.used import Used
 from i2i.run_onnx import OnnxEngine
 from i2i.run_torch import load_net
+from i2i.translator import Translator
 
 ROOT = Path(__file__).parent.parent
 
@@ -199,8 +200,9 @@ def test_every_method_exports_its_products(name, data, tmp_path):
     pixels = picture(50, 37)
     for product in info.products:
         net = Used(load_net(models.find(run), quiet, product), quiet.inference)
-        expected = i2i.translator.Translator(TorchNet(net), quiet, product)(pixels)
-        result = i2i.load(out, direction=product)(pixels)
+        where = {"box": (9, 14, 20, 25)} if info.products[product].masked else {}
+        expected = Translator(TorchNet(net), quiet, product)(pixels, **where)
+        result = i2i.load(out, direction=product)(pixels, **where)
         assert np.abs(result.astype(int) - expected).max() <= 1
 
 

@@ -16,7 +16,7 @@ from conftest import picture as colorful
 from small import FOLDERS, SIZE, small_method, small_recipe, train_small
 
 import i2i
-from i2i import recipe, training
+from i2i import nets, recipe, training
 from i2i.card import resolve
 from i2i.data.batches import loader
 from i2i.data.layouts import recognise
@@ -107,10 +107,16 @@ def test_the_model_on_disk_translates_like_the_model_in_training(name: str, fold
     trainer = trainer_of(name, folder, images=4)
     trainer.load(run / "checkpoints/00000004")
     x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    hole = np.zeros((SIZE, SIZE), bool)
+    hole[8:20, 4:30] = True
     for product, net in trainer.products.items():
-        inside = Used(net, trainer.method.inference)(x)
+        masked = nets.takes_mask(net)
+        given = torch.cat([x, torch.from_numpy(hole)[None, None].float()], 1) if masked else x
+        inside = Used(net, trainer.method.inference)(given)
         expected = ((inside[0].permute(1, 2, 0).double() + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-        translated = i2i.load(run, direction=product)(picture)
+        if masked:
+            expected = np.where(hole[..., None], expected, picture)
+        translated = i2i.load(run, direction=product)(picture, mask=hole if masked else None)
         assert translated.shape == (SIZE * net.scale, SIZE * net.scale, 3)
         np.testing.assert_allclose(translated.astype(int), expected.astype(int), atol=1)
         assert (translated == expected).mean() > 0.999

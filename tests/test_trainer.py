@@ -313,6 +313,7 @@ def plain(tree):
     """Settings without anything that differs between processes; instance norm would blow up what rounding leaves."""
     if isinstance(tree, dict):
         quiet = {"norm": "none", "dropout": 0.0, "noise": 0, "sigma": 0.0, "pool": 0, "features_weight": 0.0}
+        quiet["share"] = [1.0, 1.0]  # of holes: all is hidden, none differs
         return {k: v if k == "inference" else quiet.get(k, plain(v)) for k, v in tree.items()}
     return tree
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from i2i.methods.base import Method
+from i2i.methods.ccgan import CCGAN
 from i2i.methods.cyclegan import CycleGAN
 from i2i.methods.discogan import DiscoGAN
 from i2i.methods.dualgan import DualGAN
@@ -19,4 +20,5 @@ METHODS: dict[str, type[Method]] = {
     "pixelda": PixelDA,
     "srresnet": SRResNet,
     "srgan": SRGAN,
+    "ccgan": CCGAN,
 }

@@ -15,7 +15,7 @@ from i2i.data.batches import Reduced, Unpaired
 from i2i.data.bicubic import imresize
 from i2i.errors import RecipeError
 from i2i.folder import Inference
-from i2i.nets import AnyGenerator, EncDecConfig, Generator, Init, UNetConfig, build, initialise
+from i2i.nets import AnyGenerator, EncDecConfig, Init, UNetConfig, build, initialise
 from i2i.strict import Strict
 
 Update = tuple[str, dict[str, Tensor]]
@@ -88,7 +88,7 @@ def new_generator(config: AnyGenerator, inputs: int, outputs: int, size: tuple[i
     published unet_256 and unet_128). An encoder-decoder halves until at least 4 x 4 is left: 4 times at 64 pixels.
 
     Raises:
-        RecipeError: the size can be halved fewer than five times (an encoder-decoder: three times), or the data have
+        RecipeError: the size does not fit (a U-Net wants five halvings, an encoder-decoder three), or the data have
             other channels than the recipe says.
     """
     for key, given, wanted in (("inputs", config.inputs, inputs), ("outputs", config.outputs, outputs)):
@@ -99,7 +99,11 @@ def new_generator(config: AnyGenerator, inputs: int, outputs: int, size: tuple[i
         update["depth"] = halvings("a U-Net", size, config.depth, least=5)
     elif isinstance(config, EncDecConfig):
         update["depth"] = halvings("an encoder-decoder", size, config.depth, least=3, left=4)
-    net = build(config.model_copy(update=update))
+    net: Any = build(config.model_copy(update=update))
+    if any(side % net.multiple for side in size):
+        near = "x".join(str(-(-side // net.multiple) * net.multiple) for side in size)
+        needs = f"a multiple of {net.multiple}, not {size[0]}x{size[1]}"
+        raise RecipeError(f"data.size: this generator needs {needs}: take {near} instead")
     initialise(net, init)
     return net
 
@@ -119,7 +123,7 @@ def halvings(who: str, size: tuple[int, int], most: int, *, least: int, left: in
     return found
 
 
-def as_built(config: Generator, net: nn.Module) -> Generator:
+def as_built(config: AnyGenerator, net: nn.Module) -> AnyGenerator:
     """The config of a generator as it was built, its channels left to the data as they were."""
     built: Any = net.config
     return built.model_copy(update={"inputs": config.inputs, "outputs": config.outputs})
