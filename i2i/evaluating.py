@@ -69,7 +69,10 @@ def evaluate(
     samples = open_measured(reads, data.layout.splits[split], view, info.name, reduction)
     engines = {key: open_engine(folder, info, key, device) for key in keys}
     ways = {
-        key: Way(used(engine, info.products[key]), back=back != turned, maps=data.maps == ("a" if back else "b"))
+        key: Way(
+            used(engine, info.products[key]), back=back != turned, maps=data.maps == ("a" if back else "b"),
+            fills=info.products[key].masked,
+        )
         for (key, engine), back in zip(engines.items(), backward.values(), strict=True)
     }
     place = pick_device(device if device in ("auto", "cpu") or not info.export else "auto")
@@ -152,7 +155,7 @@ def reads_of(info: Info) -> Reads:
         return reads
     if any(product.scale > 1 for product in info.products.values()):
         return Reduced
-    return Labelled if info.classifiers else Pair
+    return Labelled if info.classifiers or any(product.masked for product in info.products.values()) else Pair
 
 
 def backwards(info: Info, key: str, domains: tuple[str, str]) -> bool:

@@ -21,8 +21,10 @@ from i2i.data.samples import Samples
 from i2i.data.transforms import View
 from i2i.errors import UsageError
 from i2i.history import goal
+from i2i.holes import draw
 from i2i.methods.base import enlarged
 from i2i.metrics import METRICS, Meter, Metric, Setting, find
+from i2i.nets.context import completed
 from i2i.nets.used import seeded
 from i2i.translator import margin
 
@@ -49,11 +51,12 @@ class Held:
 @dataclass(frozen=True)
 class Way:
     """A network that makes a batch's b from its a, or the other way ``back``. ``maps``: its results are label maps of a
-    known palette."""
+    known palette. ``fills``: it fills holes instead: it is given b with a hole, and its mask, and makes b."""
 
     net: Net
     back: bool = False
     maps: bool = False
+    fills: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Subject:
 
     ways: Mapping[str, Way]
     classifiers: Mapping[str, Net]
+
+    @property
+    def fills(self) -> bool:
+        """Whether what it makes are pictures with their holes filled."""
+        return any(way.fills for way in self.ways.values())
 
     def names(self, metric: Metric) -> dict[str, str]:
         """What the metric measures -> the end of the names of its numbers: none if there is one such thing only."""
@@ -152,7 +160,7 @@ def chosen(
                 raise UsageError(f"{name} needs {metric.least} pixels a side or more, the smallest picture has {least}")
         return metrics
     pairs, enlargements, labels = DEFAULTS
-    names = {Pair: pairs, Reduced: enlargements, Labelled: labels}.get(samples.reads, ())
+    names = {Pair: pairs, Reduced: enlargements, Labelled: (*labels, *pairs)}.get(samples.reads, ())
     metrics = {name: METRICS[name] for name in names}
     return {n: m for n, m in metrics.items() if m.least <= least and not unfit(m, subject, samples, count)}
 
@@ -167,9 +175,10 @@ def unfit(metric: Metric, subject: Subject, samples: Samples, count: int) -> str
         return "it measures pictures, and this model makes none: take accuracy"
     if metric.needs == "sets":
         a, b = (min(count, n) for n in samples.sizes)
+        a = b if subject.fills else a
         few = f"it needs {metric.pictures} pictures of each set at least, there are {a} and {b}"
         return few if min(a, b) < metric.pictures else ""
-    if samples.reads not in (Pair, Reduced):
+    if samples.reads not in (Pair, Reduced) and not subject.fills:
         return "it compares outputs with their targets, and these pictures are no pairs: take fd_effnet, for two sets"
     if metric.needs == "maps" and not any(way.maps for way in subject.ways.values()):
         return "it reads label maps by their colors, and this model makes none, or the data set's card has no palette"
@@ -188,17 +197,20 @@ class Meters:
 
     def __init__(self, way: Way, metrics: Mapping[str, Metric], setting: Setting):
         needs = ("pairs", "sets", "maps") if way.maps else ("pairs", "sets")
-        self.net, self.back = way.net, way.back
+        self.net, self.back, self.fills = way.net, way.back, way.fills
         self.outputs, self.copies = (
             {name: metric.new(setting) for name, metric in metrics.items() if metric.needs in needs} for _ in range(2)
         )
-        self.copied = False
+        self.copied, self.seen = False, 0
 
     def update(self, batch: Any, left: Sequence[int]) -> None:
         """Take in a batch, of its a and b no more than are ``left``: the shorter side begins again at its end."""
         if not self.outputs:
             return
         a, b = batch.a[: left[0]], batch.b[: left[1]]
+        if self.fills:
+            self.update_filled(b)
+            return
         given, target = (b, a) if self.back else (a, b)
         output = self.net(given) if len(given) else given
         for meter in self.outputs.values():
@@ -208,6 +220,19 @@ class Meters:
             copy = enlarged(batch) if isinstance(batch, Reduced) else given
             for meter in self.copies.values():
                 meter.update(copy, target)
+
+    def update_filled(self, x: Tensor) -> None:
+        """Pictures beside their holes filled; the naive copy is the picture with its hole. Whatever the model was
+        trained with, the holes are squares of a quarter to a half of the side, the same at every time."""
+        with seeded(self.seen, x.device):
+            hole = draw("square", x, (0.25, 0.5))
+        self.seen += len(x)
+        empty = completed(torch.zeros_like(x), x, hole)
+        output = completed(self.net(torch.cat([x, hole], 1)), x, hole)
+        self.copied = True
+        for name, meter in self.outputs.items():
+            meter.update(output, x)
+            self.copies[name].update(empty, x)
 
     def of(self, name: str, end: str) -> dict[str, Meter]:
         """The end of a number's name -> the meter of the metric ``name`` that finds it, if it was measured."""

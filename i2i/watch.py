@@ -129,7 +129,8 @@ class Watch:
         for name, used in self.used(trainer).items():
             target = "a" if name == "b2a" else "b"
             net: Any = trainer.products[name]
-            way = Way(fitted(used, net.multiple, net.scale), back=target == "a", maps=target == maps)
+            call = fitted(used, net.multiple, net.scale)
+            way = Way(call, back=target == "a", maps=target == maps, fills=takes_mask(net))
             ways[self.public(name)] = way
         return Subject(ways, {name: named(net) for name, net in trainer.method.classifiers.items()})
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -13,11 +16,17 @@ from torch import Tensor
 
 from i2i import compare_sheet, holes, losses, nets, training
 from i2i.card import resolve
-from i2i.data.batches import Labelled
+from i2i.data.batches import Labelled, loader, open_split
 from i2i.data.layouts import recognise
+from i2i.data.samples import Samples
+from i2i.data.transforms import View
 from i2i.errors import RecipeError
+from i2i.evaluating import evaluate
+from i2i.held import Subject, Way, chosen, measure, unfit
 from i2i.methods.base import Task
 from i2i.methods.ccgan import CCGAN
+from i2i.metrics import METRICS, Setting
+from i2i.metrics.pixel import psnr_rgb
 from i2i.nets.context import completed
 
 SMALL = {"generator": {"width": 4, "halvings": 2, "blocks": 1}, "discriminator": {"width": 4, "stages": 2}}
@@ -192,6 +201,65 @@ def test_a_comparison_shows_the_holes_of_its_pictures_filled(pictures: Path, tmp
     data = training.Prepared(card, recognise(root))
     with Image.open(compare_sheet.draw(tmp_path, data, {"one": run, "two": run}, "filled")) as sheet:
         assert min(sheet.size) > 200
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def held_out(folder: Path) -> Samples:
+    return open_split(Labelled, recognise(folder).splits["test"], View((32, 32), train=False))
+
+
+def paint(color: float) -> Way:
+    return Way(lambda x: torch.full_like(x[:, :-1], color), fills=True)
+
+
+def test_filled_holes_are_measured_beside_what_was_there(pictures: Path) -> None:
+    samples = held_out(pictures)
+    truth = torch.cat([batch.b for batch in loader(samples, batch=1, shuffle=False, stop=2)])
+    seen: list[Tensor] = []
+
+    def perfect(x: Tensor) -> Tensor:
+        seen.append(x)
+        assert torch.equal(x[:, :-1], truth[len(seen) - 1 : len(seen)] if len(x) == 1 else truth)
+        return x[:, :-1]
+
+    subject = Subject({"a2b": Way(perfect, fills=True)}, {})
+    metrics = chosen([], subject, samples, (32, 32), 2)
+    assert list(metrics) == ["psnr_rgb", "ssim_rgb"]
+    values = measure(subject, samples, metrics, Setting(), 2)
+    assert values["psnr_rgb"] == 100
+    assert values["ssim_rgb"] == pytest.approx(1)
+    hole = torch.cat(seen)[:, -1:]
+    empty = completed(torch.zeros_like(truth), truth, hole)
+    assert values["psnr_rgb_input"] == pytest.approx(fmean(psnr_rgb(empty, truth)))
+    gray = Subject({"a2b": paint(0.0)}, {})
+    assert measure(gray, samples, metrics, Setting(), 2) == pytest.approx(
+        {**values, "psnr_rgb": values["psnr_rgb_input"], "ssim_rgb": values["ssim_rgb_input"]}
+    )
+
+
+def test_sets_are_compared_by_what_is_filled(pictures: Path, digits: Path) -> None:
+    for folder, count in ((pictures, 2), (digits, 9)):
+        samples = held_out(folder)
+        metric = replace(METRICS["psnr_rgb"], needs="sets", pictures=count)
+        assert not unfit(metric, Subject({"a2b": paint(0.5)}, {}), samples, count)
+        values = measure(Subject({"a2b": paint(0.5)}, {}), samples, {"x": metric}, Setting(), count)
+        assert 5 < values["psnr_rgb"] < 50
+
+
+def test_a_classifier_that_fills_is_measured_by_its_labels_first(digits: Path) -> None:
+    subject = Subject({"a2b": paint(0.0)}, {"classifier": lambda x: torch.zeros(len(x), 3)})
+    assert list(chosen([], subject, held_out(digits), (32, 32), 9)) == ["accuracy", "psnr_rgb", "ssim_rgb"]
+
+
+def test_training_and_eval_measure_the_same(pictures: Path, tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", small_recipe("ccgan", pictures, images=2, watch={"eval_images": 2}))
+    events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    (in_training,) = [event for event in events if event["event"] == "eval"]
+    after = evaluate(run, device="cpu")["metrics"]
+    assert set(after) == {"psnr_rgb", "psnr_rgb_input", "ssim_rgb", "ssim_rgb_input"}
+    assert {key: in_training[key] for key in after} == pytest.approx(after, rel=1e-4)
 
 
 # -- holes -------------------------------------------------------------------------------------------------------------
