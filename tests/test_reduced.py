@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small import small_recipe, train_small
 
-from i2i import card, training
+from i2i import card, evaluating, training
 from i2i.data.batches import Reduced, loader, open_split
 from i2i.data.bicubic import imresize
 from i2i.data.layouts import Split, recognise
@@ -18,6 +19,8 @@ from i2i.data.reduced import ReducedPictures, Reduction
 from i2i.data.samplers import Place
 from i2i.data.transforms import View
 from i2i.errors import DataError
+from i2i.folder import read_info
+from i2i.models import find
 
 VIEW = View(size=(16, 16))
 BY_4 = Reduction(4)
@@ -210,3 +213,26 @@ def test_both_names_are_those_of_the_domain_that_is_seen(pairs: Path, pictures: 
         assert data.shown(Reduced, "a2b") == (b, b)
         assert data.shown(Reduced, "b2a") == (a, a)
         assert data.shown(object, "b2a") == (a, b)
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+def test_a_model_from_pairs_is_named_after_and_measured_on_the_domain_that_it_saw(
+    direction: str, pairs: Path, tmp_path: Path
+) -> None:
+    data = {"direction": direction}
+    run = train_small(tmp_path / "run", small_recipe("srresnet", pairs, images=2, data=data, watch={"eval_images": 2}))
+    info = read_info(find(run))
+    ((key, product),) = info.products.items()
+    side = direction[-1]
+    assert (key, product.source.lower(), product.target.lower()) == (direction, side, side)
+    found = evaluating.evaluate(run)["metrics"]
+    assert found == pytest.approx(info.metrics, rel=1e-4)
+    naive = [
+        10 * np.log10(255**2 / np.square((luma(imresize(imresize(p, 1 / 4), 4)) - luma(p))[4:-4, 4:-4]).mean())
+        for p in (np.asarray(Image.open(f)) for f in sorted((pairs / "val" / side.upper()).iterdir()))
+    ]
+    assert found["psnr_y_b4_input"] == pytest.approx(np.mean(naive), abs=0.05)
+
+
+def luma(picture: np.ndarray) -> np.ndarray:
+    return 16 + picture.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
