@@ -23,7 +23,6 @@ from i2i.runs import LOG, RECIPE, checkpoints
 from i2i.strict import Strict, read_yaml, validate
 
 PLAN, TABLE = "plan.json", "table"
-TURNED = {"a2b": "b2a", "b2a": "a2b"}
 
 
 class Row(Strict):
@@ -170,7 +169,7 @@ def measured(run: Path) -> dict[str, Any]:
     known: dict[str, Any] = {"images": end["images"], "seconds": round(end["seconds"], 1)}
     way = recipe.load(run / RECIPE).data.direction
     for key, value in last.items():
-        if key not in ("event", "steps", "images", "seconds", "split", "time", "n") and TURNED[way] not in key:
+        if key not in ("event", "steps", "images", "seconds", "split", "time", "n") and recipe.TURNED[way] not in key:
             known[key.replace(f"_{way}", "")] = value
     return known
 

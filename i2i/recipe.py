@@ -43,6 +43,10 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 
 
+TURNED = {"a2b": "b2a", "b2a": "a2b", "a": "b", "b": "a", "": ""}
+"""The other direction, the other domain."""
+
+
 class Data(Strict):
     """What is read, and how pictures become samples."""
 

@@ -21,15 +21,13 @@ from i2i.metrics import Metric, Setting
 from i2i.metrics.pixel import as_written
 from i2i.nets import takes_mask
 from i2i.nets.used import Used, seeded
-from i2i.recipe import Recipe
+from i2i.recipe import TURNED, Recipe
 from i2i.runs import checkpoint_of, checkpoints
 from i2i.trackers import Trackers
 from i2i.trainer import Trainer
 
 if TYPE_CHECKING:
     from i2i.training import Prepared
-
-TURNED = {"a2b": "b2a", "b2a": "a2b", "a": "b", "b": "a", "": ""}
 
 
 class Watch:
