@@ -77,8 +77,24 @@ def killed(out: Path, wanted, at: str) -> None:
         process.wait()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+FIRST = {METHODS[name].reads: name for name in sorted(METHODS, reverse=True)}
+ONE_OF_A_KIND = [
+    pytest.param(name, marks=() if name in FIRST.values() else pytest.mark.slow) for name in sorted(METHODS)
+]
+"""All methods, but those that read what another one reads already take their time under the marker slow."""
+
+
 @pytest.mark.parametrize("name", sorted(METHODS))
+def test_resumed_equals_uninterrupted_bit_for_bit(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(FOLDERS[METHODS[name].reads])
+    blocks = {"data": {"batch": 2}, "train": {"ema_halflife_images": 4}, "watch": {"save_images": 6}}
+    whole = train_small(tmp_path / "whole", small_recipe(name, folder, images=10, **blocks))
+    part = train_small(tmp_path / "part", small_recipe(name, folder, images=6, **blocks))
+    assert_same_state(last(whole), last(training.resume(part, "train.images=10", quiet=True)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(
     name: str, workers: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -284,7 +300,7 @@ def test_a_loss_is_averaged_over_the_moves_of_its_player() -> None:
     assert losses.means() == {"G/gan": 2.0}
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
 def test_two_processes_equal_one_with_the_same_global_batch(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
