@@ -148,6 +148,14 @@ def detail(batch: Reduced, side: int = 256) -> Reduced:
     return Reduced(batch.a[..., rows, columns], batch.b[..., large_rows, large_columns])
 
 
+def together(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
+    """``net`` of several batches of one shape [N, C, H, W], by one run: the same numbers in less time, since weights
+    are read and their gradients made once. Batch norm would mix the batches' statistics: with it each runs alone."""
+    if any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()):
+        return tuple(net(x) for x in batches)
+    return net(torch.cat(batches)).chunk(len(batches))
+
+
 def enlarged(batch: Reduced) -> Tensor:
     """What needs no training: the small pictures, enlarged by the bicubic kernel that made them; [N, C, H, W]."""
     pixels = batch.a.float().permute(2, 3, 0, 1).numpy(force=True)

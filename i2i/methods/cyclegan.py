@@ -12,7 +12,17 @@ from torch import Tensor
 from i2i.data.batches import Unpaired
 from i2i.folder import Inference
 from i2i.losses import GAMES, GanName, l1
-from i2i.methods.base import Method, Nets, Task, Update, as_built, new_discriminator, new_generator, there_and_back
+from i2i.methods.base import (
+    Method,
+    Nets,
+    Task,
+    Update,
+    as_built,
+    new_discriminator,
+    new_generator,
+    there_and_back,
+    together,
+)  # fmt: skip
 from i2i.nets import Discriminator, Generator, Init, PatchConfig, ResNetConfig, starting_from
 from i2i.pool import ImagePool
 from i2i.strict import Strict
@@ -58,7 +68,10 @@ class CycleGAN(Method):
 
     def step(self, batch: Unpaired, it: int) -> Iterator[Update]:
         (a, b), cfg = batch, self.cfg
-        fake_b, fake_a = self.ab(a), self.ba(b)
+        if self.identity:
+            (fake_b, same_b), (fake_a, same_a) = together(self.ab, a, b), together(self.ba, b, a)
+        else:
+            fake_b, fake_a = self.ab(a), self.ba(b)
         terms = {
             "gan_ab": self.game.fool(self.Db(fake_b)),
             "gan_ba": self.game.fool(self.Da(fake_a)),
@@ -66,17 +79,18 @@ class CycleGAN(Method):
             "cycle_b": cfg.cycle_b * l1(self.ab(fake_a), b),
         }
         if self.identity:
-            terms["identity_a"] = cfg.cycle_a * self.identity * l1(self.ba(a), a)
-            terms["identity_b"] = cfg.cycle_b * self.identity * l1(self.ab(b), b)
+            terms["identity_a"] = cfg.cycle_a * self.identity * l1(same_a, a)
+            terms["identity_b"] = cfg.cycle_b * self.identity * l1(same_b, b)
         yield "G", terms
-        old_a, old_b = self.pool_a(fake_a.detach()), self.pool_b(fake_b.detach())
+        real_a, old_a = together(self.Da, a, self.pool_a(fake_a.detach()))
+        real_b, old_b = together(self.Db, b, self.pool_b(fake_b.detach()))
         yield (
             "D",
             {
-                "real_a": self.game.real(self.Da(a)) / 2,
-                "fake_a": self.game.fake(self.Da(old_a)) / 2,
-                "real_b": self.game.real(self.Db(b)) / 2,
-                "fake_b": self.game.fake(self.Db(old_b)) / 2,
+                "real_a": self.game.real(real_a) / 2,
+                "fake_a": self.game.fake(old_a) / 2,
+                "real_b": self.game.real(real_b) / 2,
+                "fake_b": self.game.fake(old_b) / 2,
             },
         )
 

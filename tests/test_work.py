@@ -1,0 +1,95 @@
+"""How much work a training step is: exact, the same on every machine, and no more than it was."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from small import FOLDERS, SIZE, small_config, small_method
+from test_methods import every_method, trainer_of
+from torch.utils.flop_counter import FlopCounterMode
+
+from i2i.data.batches import loader
+from i2i.methods import METHODS
+from i2i.methods.base import Task, together
+from i2i.nets import PatchConfig, build
+
+
+class Work(NamedTuple):
+    """Of one step on one sample, in which every player moves: floating point operations of convolutions and matrix
+    products, forward and backward; and how often each network is run forward."""
+
+    flops: int
+    runs: dict[str, int]
+
+
+WORK = {
+    "ccgan": Work(flops=28312368, runs={"D": 4, "G": 1}),
+    "cyclegan": Work(flops=116846592, runs={"ab": 2, "ba": 2, "Da": 2, "Db": 2}),
+    "discogan": Work(flops=17708544, runs={"ab": 2, "ba": 2, "Da": 4, "Db": 4}),
+    "dualgan": Work(flops=33976320, runs={"ab": 2, "ba": 2, "Da": 3, "Db": 3}),
+    "pix2pix": Work(flops=12122112, runs={"G": 1, "D": 3}),
+    "pixelda": Work(flops=25880272, runs={"T": 2, "G": 1, "D": 3}),
+    "srgan": Work(flops=27503872, runs={"G": 1, "D": 3}),
+    "srresnet": Work(flops=12192768, runs={"G": 1}),
+}
+"""Each method with the small networks of ``small.py``, as it works now."""
+
+
+def measured(name: str, request: pytest.FixtureRequest) -> Work:
+    trainer = trainer_of(name, request.getfixturevalue(FOLDERS[METHODS[name].reads]))
+    runs: dict[str, int] = {}
+
+    def counted(key: str) -> None:
+        runs[key] += 1
+
+    for key, net in trainer.method.named_children():
+        layers = [layer for layer in net.modules() if not list(layer.children()) and list(layer.parameters())]
+        if layers:  # the first one, not the network: not everybody calls its forward
+            runs[key] = 0
+            layers[0].register_forward_hook(lambda *_, key=key: counted(key))
+    batch = next(loader(trainer.dataset, batch=1))
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(batch)
+    return Work(counter.get_total_flops(), runs)
+
+
+@every_method
+def test_a_step_is_no_more_work_than_it_was(name: str, request: pytest.FixtureRequest) -> None:
+    work = measured(name, request)
+    line = f'"{name}": {work},'
+    assert name in WORK, f"{name} is missing in the table WORK of tests/test_work.py: add this line to it\n    {line}"
+    before = WORK[name]
+    grown = work.flops > before.flops or any(n > before.runs.get(key, 0) for key, n in work.runs.items())
+    assert work == before, f"a step of {name} is {'more' if grown else 'less'} work than it was, now it is\n    {line}"
+
+
+def test_the_table_names_no_other_methods() -> None:
+    assert set(WORK) <= set(METHODS)
+
+
+@pytest.mark.parametrize(("norm", "runs"), [("instance", 1), ("none", 1), ("batch", 2)])
+def test_batches_go_together_where_no_norm_would_mix_them(norm: str, runs: int) -> None:
+    torch.manual_seed(0)
+    net, sizes = build(PatchConfig(layers=1, width=4, norm=norm)), []
+    net.register_forward_hook(lambda net, given, out: sizes.append(len(given[0])))
+    x, y = torch.randn(2, 3, 16, 16), 3 + torch.randn(2, 3, 16, 16)
+    found = together(net, x, y)
+    assert sizes == [4 // runs] * runs
+    torch.testing.assert_close(found, (net(x), net(y)), rtol=1e-5, atol=1e-5)
+
+
+def test_cyclegan_without_the_identity_loss_leaves_its_passes_out() -> None:
+    torch.manual_seed(0)
+    whole = small_method("cyclegan")
+    plain = METHODS["cyclegan"](
+        METHODS["cyclegan"].Config(**small_config("cyclegan", identity=0)), Task(size=(SIZE,) * 2)
+    )
+    plain.load_state_dict(whole.state_dict())
+    a, b = torch.rand(2, 1, 3, SIZE, SIZE)
+    batch = METHODS["cyclegan"].reads(a, b)
+    (_, terms), (_, fewer) = (next(iter(method.step(batch, 0))) for method in (whole, plain))
+    assert list(fewer) == list(terms)[:4]
+    for name, value in fewer.items():
+        torch.testing.assert_close(value, terms[name], rtol=1e-5, atol=0)
