@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from i2i import __version__
+from i2i.bench.commands import bench_app
 from i2i.errors import I2IError, MissingExtra, UsageError
 from i2i.shelves import Mirror, datasets_app, models_app, recipes_app
 from i2i.terminal import progress, table
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(models_app, name="models")
+app.add_typer(bench_app, name="bench")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
 

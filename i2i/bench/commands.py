@@ -1,0 +1,157 @@
+"""The command line's group ``bench``: what is measured, as a table, as JSON and as a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from i2i.errors import MissingExtra, UsageError
+from i2i.terminal import progress, table
+
+if TYPE_CHECKING:
+    from i2i.bench.measure import Bench, Memory, Spread
+
+bench_app = typer.Typer(no_args_is_help=True, help="Speed and memory: of a training step, of a trained model.")
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+Sizes = Annotated[str, typer.Option(help="Pixels, height and width, with commas.")]
+Batch = Annotated[int, typer.Option(min=1, help="Pictures at once.")]
+Seconds = Annotated[float, typer.Option(min=0, help="Of measuring for each line of work; three rounds at least.")]
+HasMemory = Annotated[bool, typer.Option("--memory/--no-memory", help="Peak memory, each in a process of its own.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="FILE.json; a chart FILE.svg goes beside it.")]
+
+
+@bench_app.command("train")
+def bench_train(
+    methods: Annotated[str, typer.Option(help="pix2pix, cyclegan, srresnet, with commas.")] = "pix2pix,cyclegan",
+    sizes: Sizes = "128,256",
+    batch: Batch = 1,
+    seconds: Seconds = 20.0,
+    precision: Annotated[
+        str, typer.Option(help="Beside fp32: auto (as in training), bf16, fp16; fp32: none.")
+    ] = "auto",
+    memory: HasMemory = True,
+    out: Out = None,
+) -> None:
+    """Time i2i's training step beside a plain PyTorch step of the same networks and losses, in turns."""
+    from i2i.bench import measure
+
+    wanted, pixels = _checked(out), measure.sizes(sizes)
+    kind = measure.word("--precision", precision, PRECISIONS)
+    try:
+        from i2i.bench import steps
+        from i2i.methods import METHODS
+    except ModuleNotFoundError as e:
+        raise MissingExtra(e.name or "torch", "train") from e
+    names = measure.words("--methods", methods, list(METHODS))
+    with progress("measuring") as bar:
+        done = steps.bench(names, pixels, batch=batch, seconds=seconds, precision=kind, memory=memory, tell=bar)
+    cells = [
+        (
+            f"{r.method} {r.size}", r.step, _ms(r.seconds), _ratio(r.ratio), f"{r.images_per_second:.3g}",
+            f"{r.flops / 1e9:,.0f}", f"{r.flops_per_second / 1e9:,.0f}", f"{100 * r.of_convolution:.0f} %",
+            _mib(r.memory, done.device), str(r.rounds),
+        )
+        for r in done.rows
+    ]  # fmt: skip
+    headers = (
+        "method, size", "step", "ms", "ratio (quartiles)", "images/s", "GFLOP", "GFLOP/s", "of conv", "peak MiB",
+        "rounds",
+    )  # fmt: skip
+    bars = [(f"{r.method}, {r.size} pixels, batch {r.batch}", r.step, r.ratio) for r in done.rows]
+    _show(done, cells, headers, "Training step: time as a share of the plain PyTorch step", bars, wanted)
+
+
+@bench_app.command("model")
+def bench_model(
+    model: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder, or the name of one.")],
+    engines: Annotated[
+        str | None,
+        typer.Option(help="torch, compile, bf16, onnx, onnx-fp16, onnx-int8, with commas; the first four that work."),
+    ] = None,
+    sizes: Sizes = "256,512",
+    batch: Batch = 1,
+    direction: Annotated[str | None, typer.Option(help="a2b or b2a, if the model has both.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    seconds: Seconds = 10.0,
+    memory: HasMemory = True,
+    out: Out = None,
+) -> None:
+    """Time a trained model in each engine, in turns: torch, torch.compile, bfloat16, exported to ONNX."""
+    from i2i.bench import engines as work
+    from i2i.bench import measure
+
+    wanted, pixels = _checked(out), measure.sizes(sizes)
+    chosen = None if engines is None else measure.words("--engines", engines, list(work.ENGINES))
+    with progress("measuring") as bar:
+        done = work.bench(
+            model, pixels, chosen, batch=batch, direction=direction, device=device, seconds=seconds, memory=memory,
+            tell=bar,
+        )  # fmt: skip
+    cells = [
+        (
+            str(r.size), r.engine, _ms(r.seconds), _ratio(r.ratio), f"{r.difference:.1g}", _mib(r.memory, done.device),
+            str(r.rounds), work.ENGINES[r.engine],
+        )
+        for r in done.rows
+    ]  # fmt: skip
+    headers = ("size", "engine", "ms", "ratio (quartiles)", "differs by", "peak MiB", "rounds", "")
+    bars = [(f"{r.model} {r.product}, {r.size} pixels, batch {r.batch}", r.engine, r.ratio) for r in done.rows]
+    _show(done, cells, headers, "Translation: time as a share of torch, eager, float32", bars, wanted)
+
+
+def _checked(out: Path | None) -> Path | None:
+    """Before minutes of work are lost."""
+    if out is None:
+        return None
+    if out.suffix != ".json":
+        raise UsageError(f"--out {out}: name a file that ends in .json; the chart goes beside it as .svg")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {out.absolute().parent}")
+    return out
+
+
+def _show(
+    done: Bench, cells: Sequence[Sequence[str]], headers: tuple[str, ...], title: str,
+    ratios: list[tuple[str, str, Spread]], out: Path | None,
+) -> None:  # fmt: skip
+    from i2i.bench.bars import Bar, bars
+
+    table(cells, headers)
+    lines = [
+        f"on {done.device}, {done.threads} threads, torch {done.torch}; {done.busy()}",
+        "ms: median; ratio: median of the rounds, in which all take turns; "
+        "peak: resident set (on a GPU: what torch held there) of a process of its own",
+        *done.notes,
+    ]
+    for line in lines:
+        typer.echo(line)
+    if out is None:
+        return
+    groups: dict[str, list[Any]] = {}
+    for heading, name, spread in ratios:
+        groups.setdefault(heading, []).append(Bar(name, spread))
+    chart = out.with_suffix(".svg")
+    try:
+        done.write(out)
+        chart.write_text(bars(title, groups, f"median and quartiles; {lines[0]}"), encoding="utf-8")
+    except OSError as e:
+        raise UsageError(f"--out {e.filename or out}: cannot be written ({e.strerror})") from e
+    typer.echo(f"{out}\n{chart}")
+
+
+def _ms(seconds: Spread) -> str:
+    return f"{1000 * seconds.median:,.3g}" if seconds.median < 1 else f"{1000 * seconds.median:,.0f}"
+
+
+def _ratio(ratio: Spread) -> str:
+    return f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def _mib(memory: Memory | None, device: str) -> str:
+    held = memory and (memory.gpu_bytes if device.startswith("cuda") else memory.resident_bytes)
+    return f"{held / 2**20:,.0f}" if held else ""

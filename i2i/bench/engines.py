@@ -1,0 +1,210 @@
+"""``i2i bench model``: one trained model in every engine that can run it. Torch is imported only by what runs on it."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from i2i import models
+from i2i.bench.measure import Bench, Memory, Spread, alone, fitting, interleaved, load, ratio, word
+from i2i.errors import I2IError, MissingExtra, ModelError, UsageError
+from i2i.folder import Info, Product, read_info
+from i2i.run_onnx import OnnxEngine
+from i2i.transfer import Progress
+
+Run = Callable[[np.ndarray], np.ndarray]
+BASE = "torch"
+ENGINES = {
+    "torch": "as i2i translate runs it, float32",
+    "compile": "torch.compile",
+    "bf16": "weights and values in bfloat16, channels last",
+    "onnx": "exported, in onnxruntime",
+    "onnx-fp16": "exported in half precision",
+    "onnx-int8": "exported in 8 bits, calibrated with the model's own data",
+}
+USUAL = ("torch", "compile", "bf16", "onnx")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One engine at one size."""
+
+    model: str
+    product: str
+    size: int  # pixels, height and width
+    batch: int
+    engine: str
+    rounds: int
+    seconds: Spread  # of one call, from float32 values in memory to the same
+    ratio: Spread  # to torch; below 1 is faster
+    difference: float  # the largest from torch's answer, values go from -1 to 1
+    memory: Memory | None  # of a process of its own that loads the model and runs it twice
+
+
+@dataclass(frozen=True)
+class Place:
+    """What an engine needs to run a product; goes to another process."""
+
+    folder: Path
+    info: Info
+    product: str
+    device: str
+
+    @property
+    def what(self) -> Product:
+        return self.info.products[self.product]
+
+
+def bench(
+    model: str | Path, sizes: Sequence[int], engines: Sequence[str] | None = None, *, batch: int = 1,
+    direction: str | None = None, device: str = "auto", seconds: float = 10.0, memory: bool = True,
+    tell: Progress = lambda stage, done, total: None,
+) -> Bench:  # fmt: skip
+    """Times one product of a trained model in several engines, in turns, on drawn pictures.
+
+    Noise is left out everywhere, as an export must: an engine is compared, not luck.
+
+    Args:
+        engines: words of ``ENGINES``, torch is always among them; None takes the usual ones that work here.
+        direction: a2b or b2a; the model's default when None.
+        seconds: of measuring for each size; three rounds are made in any case.
+        memory: also the peak memory of each engine, in a process of its own.
+
+    Raises:
+        ModelError: no such model, or an exported one.
+        UsageError: an engine that was asked for does not work here, or the network does not take a size.
+        MissingExtra: torch, or what exporting needs, is not installed.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as e:
+        raise MissingExtra("torch", "train") from e
+    from i2i.run_torch import pick_device
+
+    folder = models.find(model, tell)
+    info = read_info(folder)
+    start = _place(folder, info, direction, device)
+    chosen = list(dict.fromkeys((BASE, *(USUAL if engines is None else engines))))
+    done = Bench("model", str(pick_device(device)), torch.get_num_threads(), torch.__version__)
+    if info.inference.dropout:
+        done.notes.append("dropout, the noise of this model, is off in all engines")
+    with ExitStack() as kept:
+        places: dict[str, Place] = {}
+        for engine in chosen:
+            tell(f"preparing {engine}", 0, None)
+            try:
+                places[engine] = _prepared(engine, start, kept)
+            except I2IError as e:
+                if engines is not None or engine == BASE:
+                    raise UsageError(f"engine {engine}: {e}") from e
+                done.notes.append(f"engine {engine} was left out: {e}")
+        for size in sizes:
+            with fitting(f"--sizes {size}"):
+                done.rows += _rows(places, size, batch, seconds, memory, tell)
+    done.load_after = load()
+    return done
+
+
+def _place(folder: Path, info: Info, direction: str | None, device: str) -> Place:
+    if info.export:
+        raise ModelError(f"{folder}: is an exported model: measure the one it was made from, with --engines torch,onnx")
+    if not info.products:
+        raise ModelError(f"{folder}: holds a classifier only, nothing that translates pictures")
+    product = info.default if direction is None else direction
+    word("--direction", product, list(info.products))
+    quiet = info.model_copy(update={"inference": info.inference.model_copy(update={"dropout": False})})
+    return Place(folder, quiet, product, device)
+
+
+def _prepared(engine: str, start: Place, kept: ExitStack) -> Place:
+    """Where the engine finds its files: an export is made now, and gone with ``kept``.
+
+    Raises:
+        I2IError: it does not work here.
+    """
+    if engine in ("torch", "bf16"):
+        return start
+    if engine == "compile":
+        _try_compiler()
+        return start
+    for package in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "export")
+    from i2i.exporting import export
+
+    made = export(start.folder, Path(kept.enter_context(tempfile.TemporaryDirectory())) / engine, engine)
+    return Place(made, read_info(made), start.product, start.device)
+
+
+def _try_compiler() -> None:
+    import torch
+
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.zeros(2))
+    except Exception as e:  # no C++ compiler, no Python headers, a system without Triton: all of them differ
+        said = " ".join(str(e).split()) or type(e).__name__
+        raise UsageError(f"torch.compile does not work here ({said[:120]})") from e
+
+
+def _rows(places: dict[str, Place], size: int, batch: int, seconds: float, memory: bool, tell: Progress) -> list[Row]:
+    from i2i import parity
+
+    start = places[BASE]
+    x = parity.pictures(batch, start.what.channels[0], (size, size))
+    runs: dict[str, Callable[[], object]] = {}
+    answers: dict[str, np.ndarray] = {}
+    for engine, place in places.items():
+        tell(f"{size} pixels: first run of {engine}", 0, None)
+        run = engine_of(engine, place)
+        answers[engine] = run(x)
+        runs[engine] = partial(run, x)
+    taken = interleaved(runs, seconds, lambda part: tell(f"{size} pixels", round(100 * part), 100))
+    rows = []
+    for engine, place in places.items():
+        if memory:
+            tell(f"{size} pixels: memory of {engine}", 0, None)
+        row = Row(
+            model=start.info.name, product=start.product, size=size, batch=batch, engine=engine,
+            rounds=len(taken[engine]), seconds=Spread.of(taken[engine]), ratio=ratio(taken, engine, BASE),
+            difference=float(np.abs(answers[engine] - answers[BASE]).max()),
+            memory=alone(run_twice, engine, place, x.shape) if memory else None,
+        )  # fmt: skip
+        rows.append(row)
+    return rows
+
+
+def engine_of(engine: str, place: Place) -> Run:
+    """A function float32 [N, C, H, W] in [-1, 1] -> the same, with all that it needs loaded."""
+    if engine.startswith("onnx"):
+        return OnnxEngine(place.folder, place.info, place.product, place.device).run
+    import torch
+
+    from i2i.run_torch import TorchEngine
+
+    torch_engine = TorchEngine(place.folder, place.info, place.product, place.device)
+    if engine == "compile":
+        torch.compiler.reset()  # what was compiled for another size counts against the number of variants
+        torch_engine.net.net.compile(dynamic=False)
+    if engine != "bf16":
+        return torch_engine.run
+    net = torch_engine.net.net.to(torch.bfloat16).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run(x: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy(x).to(torch_engine.device, torch.bfloat16, memory_format=torch.channels_last)
+        return net(given).float().cpu().numpy()
+
+    return run
+
+
+def run_twice(engine: str, place: Place, shape: tuple[int, ...]) -> None:
+    run, x = engine_of(engine, place), np.zeros(shape, np.float32)
+    run(x)
+    run(x)

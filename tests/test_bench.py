@@ -1,0 +1,305 @@
+"""What is timed is the same work; what is shown is what was measured."""
+
+from __future__ import annotations
+
+import json
+import operator
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from models_for_tests import make_model
+from small import SIZE, small_config, small_method, small_recipe
+from torch import nn
+
+from i2i import cli, folder, nets
+from i2i.bench import engines, measure, steps
+from i2i.bench.measure import Memory, Spread
+from i2i.bench.plain import PLAIN, as_usual
+from i2i.errors import UsageError
+from i2i.methods import METHODS
+from i2i.methods.base import Task
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def i2i(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command in this process, in a folder of the test's own: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["i2i", *map(str, words)])
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as e:
+            code = e.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+# -- the plain step ----------------------------------------------------------------------------------------------------
+
+
+BATCH_NORM = {part: {**small_config("cyclegan")[part], "norm": "batch"} for part in ("generator", "discriminator")}
+
+
+@pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in sorted(PLAIN)), ("cyclegan", BATCH_NORM)])
+def test_the_plain_step_has_the_losses_and_gradients_of_the_trainer(name: str, changes: dict[str, Any]) -> None:
+    """Else the ratio of their times would mean nothing."""
+    torch.manual_seed(0)
+    config = METHODS[name].Config.model_validate(small_config(name, **changes))
+    method = METHODS[name](config, Task(size=(SIZE, SIZE)))
+    batch = steps.random_batch(method, SIZE, 2)
+    plain: Any = PLAIN[name](method)
+    trainer = steps.new_trainer(method, small_recipe(name, "none", train={"precision": "fp32"}))
+    steps.new_trainer(small_method(name), small_recipe(name, "none", train={"precision": "bf16"}))  # leaves fp32 alone
+    torch.manual_seed(1)  # the dropout of the U-Net
+    trainer.step(batch)
+    torch.manual_seed(1)
+    terms = plain(batch)
+    assert list(terms) == list(trainer.losses.sums)
+    for term, value in terms.items():
+        torch.testing.assert_close(trainer.losses.sums[term], value.detach(), rtol=1e-5, atol=0, msg=term)
+    for key, net in method.named_children():
+        if not list(net.parameters()):  # a pool of old fakes
+            continue
+        wanted = {k: p.grad for k, p in getattr(plain, key).named_parameters()}
+        largest = max(g.abs().max() for g in wanted.values())
+        for k, p in net.named_parameters():
+            assert (p.grad - wanted[k]).abs().max() <= 1e-5 * largest, f"{key}.{k}"
+
+
+def test_the_plain_networks_are_those_of_torch() -> None:
+    net = nets.build(nets.ResNetConfig(blocks=1, width=2))
+    plain = as_usual(net)
+    kinds = [type(m) for m in plain.modules()]
+    assert kinds.count(nn.InstanceNorm2d) == [type(m) for m in net.modules()].count(nets.InstanceNorm) == 7
+    assert nets.InstanceNorm not in kinds
+    assert not {id(p) for p in net.parameters()} & {id(p) for p in plain.parameters()}
+
+
+def test_the_plain_step_is_in_float32_and_ours_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.dtype] = []
+    real = nn.Conv2d.forward
+
+    def forward(self: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+        y = real(self, x)
+        seen.append(y.dtype)
+        return y
+
+    monkeypatch.setattr(nn.Conv2d, "forward", forward)
+    kinds = {kind: steps.new_step("srresnet", 8, 1, kind) for kind in (steps.BASE, "i2i fp32", "i2i bf16")}
+    for kind, dtype in zip(kinds, (torch.float32, torch.float32, torch.bfloat16), strict=True):
+        seen.clear()
+        kinds[kind]()
+        assert set(seen) == {dtype}, kind
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def test_runs_take_turns_and_the_first_place_goes_round() -> None:
+    order: list[str] = []
+    told: list[float] = []
+    runs = {name: (lambda name=name: order.append(name)) for name in "abc"}
+    taken = measure.interleaved(runs, 0.0, told.append)
+    assert "".join(order) == "abcbcacab"
+    assert {name: len(seconds) for name, seconds in taken.items()} == {"a": 3, "b": 3, "c": 3}
+    assert told == [1.0, 1.0, 1.0]
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    """A machine that slows down in the fourth round slows both down."""
+    taken = {"ours": [1.0, 1.0, 2.0, 8.0, 3.0], "plain": [2.0, 4.0, 4.0, 16.0, 4.0]}
+    assert measure.ratio(taken, "ours", "plain") == Spread(median=0.5, low=0.5, high=0.5)
+    assert Spread.of(taken["ours"]) == Spread(median=2.0, low=1.0, high=3.0)
+
+
+def test_memory_is_that_of_a_process_of_its_own() -> None:
+    empty, full = (measure.alone(operator.mul, b"x", n).resident_bytes for n in (1, 200 * 2**20))
+    assert empty is not None
+    assert full is not None
+    assert 190 * 2**20 < full - empty < 260 * 2**20
+
+
+def test_the_load_is_told() -> None:
+    done = measure.Bench("train", "cpu", 2, "2.14", load_before=100.0)
+    assert "other programs were running" in done.busy()
+    assert measure.Bench("train", "cpu", 2, "2.14", load_before=0.0).busy().endswith("quiet")
+    assert "not known" in measure.Bench("train", "cpu", 2, "2.14", load_before=None).busy()
+
+
+def test_what_does_not_fit_into_memory_is_one_line() -> None:
+    with pytest.raises(UsageError, match="--sizes 8192: too much for the memory"), measure.fitting("--sizes 8192"):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    with pytest.raises(RuntimeError, match="a defect"), measure.fitting("--sizes 8192"):
+        raise RuntimeError("a defect")
+
+
+# -- i2i bench train ---------------------------------------------------------------------------------------------------
+
+
+def test_bench_train(i2i: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "CONVOLUTION", (1, 4, 16, 16))
+    words = ("--methods", "srresnet", "--sizes", "16,8", "--batch", 2, "--seconds", 0, "--precision", "bf16")
+    code, out, err = i2i("bench", "train", *words, "--no-memory", "--out", "b.json")
+    assert (code, err) == (0, "")
+    assert "srresnet 16" in out
+    assert "load before the start" in out
+    written = json.loads((tmp_path / "b.json").read_text())
+    rows = written["rows"]
+    assert [(r["size"], r["step"]) for r in rows] == [
+        (size, step) for size in (16, 8) for step in ("plain fp32", "i2i fp32", "i2i bf16")
+    ]
+    for row in rows:
+        assert row["rounds"] == 3
+        assert row["images_per_second"] == pytest.approx(2 / row["seconds"]["median"])
+        assert row["flops_per_second"] == pytest.approx(row["flops"] / row["seconds"]["median"])
+        assert row["flops"] == rows[0]["flops"] * (row["size"] / 16) ** 2, "a fully convolutional network"
+    assert rows[0]["ratio"] == rows[3]["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    chart = ElementTree.fromstring((tmp_path / "b.svg").read_text())
+    texts = [e.text for e in chart.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("i2i bf16") == 2
+    assert "srresnet, 16 pixels, batch 2" in texts
+
+
+def test_memory_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "CONVOLUTION", (1, 4, 16, 16))
+    asked: list[tuple] = []
+
+    def alone(function: Any, *args: Any) -> Memory:
+        asked.append(args)
+        function(*args)
+        return Memory(7 * 2**20, None)
+
+    monkeypatch.setattr(steps, "alone", alone)
+    done = steps.bench(["srresnet"], [8], seconds=0, precision="fp32")
+    assert asked == [("srresnet", 8, 1, "plain fp32"), ("srresnet", 8, 1, "i2i fp32")]
+    assert [row.memory.resident_bytes for row in done.rows] == [7 * 2**20] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--methods", "pix2px"), "--methods pix2px: not known; did you mean 'pix2pix'?"),
+        (("--methods", ","), "--methods: names nothing"),
+        (("--methods", "pixelda"), "method pixelda: no plain step is written for it (there are pix2pix, cyclegan,"),
+        (("--sizes", "64,big"), "--sizes 64,big: expected pixels from 8 to 8192, like 128,256"),
+        (("--methods", "pix2pix", "--sizes", "40"), "--sizes 40: pix2pix: data.size: a U-Net halves 40x40 only 3"),
+        (("--methods", "srresnet", "--sizes", "30"), "--sizes 30: srresnet: not a multiple of the scale 4"),
+        (("--precision", "bf61"), "--precision bf61: not known; did you mean 'bf16'?"),
+        (("--out", "b.txt"), "--out b.txt: name a file that ends in .json"),
+        (("--out", "nowhere/b.json"), "--out nowhere/b.json: there is no folder"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
+)
+def test_bench_train_refuses_in_one_line(words: tuple[str, ...], message: str, i2i: Command) -> None:
+    code, out, err = i2i("bench", "train", "--no-memory", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="needs a CPU alone")
+def test_float16_on_a_cpu_is_refused(i2i: Command) -> None:
+    assert i2i("bench", "train", "--precision", "fp16")[2].startswith("error: train.precision fp16 needs a GPU")
+
+
+# -- i2i bench model ---------------------------------------------------------------------------------------------------
+
+
+def test_bench_model(i2i: Command, tmp_path: Path) -> None:
+    make_model(tmp_path / "mine", dropout=True)
+    words = ("--engines", "bf16,onnx", "--sizes", "32", "--batch", 2, "--seconds", 0, "--no-memory", "--out", "b.json")
+    code, out, err = i2i("bench", "model", "mine", *words)
+    assert (code, err) == (0, "")
+    assert "dropout, the noise of this model, is off in all engines" in out
+    written = json.loads((tmp_path / "b.json").read_text())
+    plain, bf16, onnx = written["rows"]
+    assert [r["engine"] for r in written["rows"]] == ["torch", "bf16", "onnx"]
+    assert (plain["difference"], plain["ratio"]["median"]) == (0.0, 1.0)
+    assert 0 < onnx["difference"] < 1e-4 < bf16["difference"] < 0.2
+    assert "torch" in (tmp_path / "b.svg").read_text()
+    assert {p.name for p in tmp_path.iterdir()} == {"mine", "b.json", "b.svg"}, "an export was left behind"
+
+
+def test_an_engine_that_is_not_there(i2i: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_model(tmp_path / "mine")
+
+    def broken(*args: Any, **options: Any) -> None:
+        raise RuntimeError("no compiler\nwas found")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.setattr(engines, "USUAL", ("torch", "compile", "bf16"))
+    why = "engine compile: torch.compile does not work here (no compiler was found)"
+    short = ("bench", "model", "mine", "--sizes", 32, "--seconds", 0, "--no-memory")
+    assert i2i(*short, "--engines", "compile") == (2, "", f"error: {why}\n")
+    code, out, _ = i2i(*short)
+    assert code == 0
+    assert "engine compile was left out: torch.compile does not work here" in out
+
+
+@pytest.mark.slow
+def test_a_compiled_model_answers_like_torch(tmp_path: Path) -> None:
+    make_model(tmp_path / "mine")
+    done = engines.bench(tmp_path / "mine", [32, 64], ["compile"], seconds=0, memory=False)
+    assert [(r.size, r.engine) for r in done.rows] == [(s, e) for s in (32, 64) for e in ("torch", "compile")]
+    assert all(r.difference < 1e-4 for r in done.rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("mine", "--engines", "tensorflow"), "--engines tensorflow: not known"),
+        (("mine", "--engines", "torch", "--sizes", "60"), "--sizes 60: this U-Net (depth 3) needs height and width"),
+        (("mine", "--direction", "b2a"), "--direction b2a: not known (one of a2b)"),
+        (("mine", "--device", "tpu"), "device 'tpu' cannot be used here"),
+        (("yours",), "no model 'yours'"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
+)
+def test_bench_model_refuses_in_one_line(words: tuple[str, ...], message: str, i2i: Command, tmp_path: Path) -> None:
+    make_model(tmp_path / "mine")
+    code, out, err = i2i("bench", "model", "--no-memory", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_memory_of_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_model(tmp_path / "mine")
+    asked: list[tuple] = []
+
+    def alone(function: Any, *args: Any) -> Memory:
+        asked.append((args[0], args[2]))
+        function(*args)
+        return Memory(7 * 2**20, None)
+
+    monkeypatch.setattr(engines, "alone", alone)
+    done = engines.bench(tmp_path / "mine", [16], ["bf16"], batch=2, seconds=0)
+    assert asked == [("torch", (2, 3, 16, 16)), ("bf16", (2, 3, 16, 16))]
+    assert [row.memory.resident_bytes for row in done.rows] == [7 * 2**20] * 2
+
+
+def test_an_exported_model_is_refused(i2i: Command, tmp_path: Path) -> None:
+    facts = folder.Export(
+        target="onnx", opset=20, precision="fp32", tolerance=0, sizes=((8, 8),), batches=(1,), noise_removed=False,
+        proofs={}, torch="2.14",
+    )  # fmt: skip
+    make_model(tmp_path / "made", export=facts)
+    said = "error: made: is an exported model: measure the one it was made from, with --engines torch,onnx\n"
+    assert i2i("bench", "model", "made") == (2, "", said)
+
+
+def test_an_exported_model_is_run_without_torch() -> None:
+    code = "import sys, i2i.bench.engines, i2i.bench.commands; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
