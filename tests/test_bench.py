@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -131,6 +132,10 @@ def test_memory_is_that_of_a_process_of_its_own() -> None:
     assert 190 * 2**20 < full - empty < 260 * 2**20
 
 
+def test_a_process_that_dies_costs_nothing_but_its_own_figure() -> None:
+    assert measure.alone(os._exit, 1) == Memory(None, None)
+
+
 def test_the_load_is_told() -> None:
     done = measure.Bench("train", "cpu", 2, "2.14", load_before=100.0)
     assert "other programs were running" in done.busy()
@@ -194,7 +199,7 @@ def test_memory_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--methods", ","), "--methods: names nothing"),
         (("--methods", "pixelda"), "method pixelda: no plain step is written for it (there are pix2pix, cyclegan,"),
         (("--sizes", "64,big"), "--sizes 64,big: expected pixels from 8 to 8192, like 128,256"),
-        (("--methods", "pix2pix", "--sizes", "40"), "--sizes 40: pix2pix: data.size: a U-Net halves 40x40 only 3"),
+        (("--methods", "pix2pix", "--sizes", "64,40"), "--sizes 40: pix2pix: data.size: a U-Net halves 40x40 only 3"),
         (("--methods", "srresnet", "--sizes", "30"), "--sizes 30: srresnet: not a multiple of the scale 4"),
         (("--precision", "bf61"), "--precision bf61: not known; did you mean 'bf16'?"),
         (("--out", "b.txt"), "--out b.txt: name a file that ends in .json"),
@@ -202,7 +207,10 @@ def test_memory_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )
-def test_bench_train_refuses_in_one_line(words: tuple[str, ...], message: str, i2i: Command) -> None:
+def test_bench_train_refuses_in_one_line(
+    words: tuple[str, ...], message: str, i2i: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "new_step", lambda *_: pytest.fail("something was measured before"))
     code, out, err = i2i("bench", "train", "--no-memory", *words)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {message}")
@@ -260,7 +268,7 @@ def test_a_compiled_model_answers_like_torch(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (("mine", "--engines", "tensorflow"), "--engines tensorflow: not known"),
-        (("mine", "--engines", "torch", "--sizes", "60"), "--sizes 60: this U-Net (depth 3) needs height and width"),
+        (("mine", "--engines", "torch", "--sizes", "64,60"), "--sizes 60: this U-Net (depth 3) needs height and width"),
         (("mine", "--direction", "b2a"), "--direction b2a: not known (one of a2b)"),
         (("mine", "--device", "tpu"), "device 'tpu' cannot be used here"),
         (("yours",), "no model 'yours'"),

@@ -105,6 +105,9 @@ def bench(
                 if engines is not None or engine == BASE:
                     raise UsageError(f"engine {engine}: {e}") from e
                 done.notes.append(f"engine {engine} was left out: {e}")
+        for size in sizes:  # all before the first is measured
+            with fitting(f"--sizes {size}"):
+                engine_of(BASE, start)(np.zeros((batch, start.what.channels[0], size, size), np.float32))
         for size in sizes:
             with fitting(f"--sizes {size}"):
                 done.rows += _rows(places, size, batch, seconds, memory, tell)

@@ -111,16 +111,13 @@ def load() -> float | None:
 
 
 def alone(function: Callable[..., object], *args: Any) -> Memory:
-    """The memory of a fresh process that imports what ``function`` needs and calls it.
-
-    Raises:
-        UsageError: the process was ended by the system, most likely for its memory.
-    """
+    """The memory of a fresh process that imports what ``function`` needs and calls it; not known if the system ends
+    it: what was measured before is not lost for that."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
             return pool.submit(_watched, function, *args).result()
-        except BrokenProcessPool as e:
-            raise UsageError("the system ended the process, most likely for its memory") from e
+        except BrokenProcessPool:
+            return Memory(None, None)
 
 
 def _watched(function: Callable[..., object], *args: Any) -> Memory:

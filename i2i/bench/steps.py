@@ -20,6 +20,7 @@ from i2i.data.batches import Pair, Reduced, Unpaired
 from i2i.errors import UsageError
 from i2i.methods import METHODS
 from i2i.methods.base import Method, Task
+from i2i.recipe import Recipe
 from i2i.strict import Source
 from i2i.trainer import Trainer
 from i2i.transfer import Progress
@@ -65,6 +66,9 @@ def bench(
     for name in methods:
         if name not in PLAIN:
             raise UsageError(f"method {name}: no plain step is written for it (there are {', '.join(PLAIN)})")
+        for size in sizes:  # all before the first is measured
+            with fitting(f"--sizes {size}: {name}"), torch.device("meta"):
+                random_batch(new_method(settings(name, size, batch, "fp32")), size, batch)
     kinds = [BASE, *(f"i2i {p}" for p in dict.fromkeys(("fp32", chosen(precision))))]
     done = Bench("train", str(device()), torch.get_num_threads(), torch.__version__)
     for name in methods:
@@ -87,7 +91,7 @@ def _rows(
         with FlopCounterMode(display=False) as counter:
             runs[kind]()  # the first time: also what has to be made once
         flops[kind] = counter.get_total_flops()
-    for dtype in {kind.split()[1] for kind in kinds}:
+    for dtype in dict.fromkeys(kind.split()[1] for kind in kinds):
         kind = f"convolution {dtype}"
         runs[kind] = timed(convolution(DTYPES[dtype]))
         flops[kind] = 2 * 9 * CONVOLUTION[1] * torch.Size(CONVOLUTION).numel()
@@ -112,22 +116,30 @@ def _rows(
 def new_step(name: str, size: int, batch: int, kind: str) -> Callable[[], object]:
     """A step of ``kind`` on a batch of random pictures; equal networks and pictures for each kind."""
     torch.manual_seed(0)
-    wanted = recipe.build(
-        {
-            "method": {"name": name},
-            "data": {"dataset": "none", "size": size, "batch": batch},
-            "train": {"images": 10**9, "precision": kind.split()[1]},
-        },
-        Source("bench"),
-    )
-    method = METHODS[name](wanted.method, Task(size=wanted.data.size))
-    pictures = random_batch(method, size, batch)
+    wanted = settings(name, size, batch, kind.split()[1])
+    method = new_method(wanted)
+    noise = random_batch(method, size, batch)
+    pictures = type(noise)(*(x.to(device()) for x in noise))
     if kind == BASE:
         return partial(PLAIN[name](method.to(device())), pictures)
     return partial(new_trainer(method, wanted).step, pictures)
 
 
-def new_trainer(method: Method, wanted: Any) -> Trainer:
+def settings(name: str, size: int, batch: int, precision: str) -> Recipe:
+    """The method as it is by default, on data that there are not."""
+    tree = {
+        "method": {"name": name},
+        "data": {"dataset": "none", "size": size, "batch": batch},
+        "train": {"images": 10**9, "precision": precision},
+    }
+    return recipe.build(tree, Source("bench"))
+
+
+def new_method(wanted: Recipe) -> Method:
+    return METHODS[wanted.method.name](wanted.method, Task(size=wanted.data.size))
+
+
+def new_trainer(method: Method, wanted: Recipe) -> Trainer:
     """A trainer without data: its steps are all that is asked of it."""
     cpu = device().type == "cpu"
     AcceleratorState._reset_state()  # it is one per process; who asks for float32 comes first and keeps it
@@ -143,7 +155,7 @@ def random_batch(method: Any, size: int, number: int) -> Any:
     """
 
     def noise(side: int) -> Tensor:
-        return (torch.rand(number, 3, side, side) * 2 - 1).to(device())
+        return torch.rand(number, 3, side, side) * 2 - 1
 
     if method.reads is not Reduced:
         reads: type[Pair] | type[Unpaired] = method.reads
