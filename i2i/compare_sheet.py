@@ -11,7 +11,7 @@ from i2i import recipe, sheets, training
 from i2i.data.batches import Labelled, Reduced, loader
 from i2i.folder import read_info
 from i2i.methods import METHODS
-from i2i.methods.base import enlarged
+from i2i.methods.base import detail, enlarged
 from i2i.methods.ccgan import same_hole
 from i2i.nets import takes_mask
 from i2i.nets.context import completed
@@ -50,6 +50,8 @@ def draw(out: Path, data: training.Prepared, runs: dict[str, Path], title: str) 
                 put(name, completed(net(torch.cat([x, hole], 1)), x, hole))
             put("original", x)
             continue
+        if reads is Reduced:
+            batch = detail(batch)
         put("bicubic" if reads is Reduced else a, enlarged(batch) if reads is Reduced else batch.a)
         for name, net in nets.items():
             put(name, net(batch.a))
