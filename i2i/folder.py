@@ -88,6 +88,8 @@ class Proof(Strict):
     mean: float  # the mean absolute difference
     psnr: float | None  # decibels, for the range 2; None: no difference at all
     bytes: int  # of the file
+    levels: int | None = None  # raw pixels: the largest difference, of 255 levels, from what i2i makes of a picture
+    differing: float = 0.0  # raw pixels: the share of values that are not the same
 
 
 class Export(Strict):
@@ -99,6 +101,9 @@ class Export(Strict):
     tolerance: float  # the largest absolute difference that was allowed
     sizes: tuple[tuple[int, int], ...]  # height, width of the compared pictures; other sizes work as well
     batches: tuple[int, ...]  # how many of them at once
+    pixels: bool = False  # takes and gives uint8 [N, H, W, C] of any size, instead of float32 [N, C, H, W]
+    picture_sizes: tuple[tuple[int, int], ...] = ()  # raw pixels: height, width of the pictures that were compared
+    page: bool = False  # a page for browsers lies beside it
     calibrated: int = 0  # int8: pictures that the ranges of values come from; others of their kind were compared
     noise_removed: bool  # the trained model keeps dropout on, this one answers without it
     proofs: dict[str, Proof]  # for each product
@@ -200,7 +205,7 @@ def write_whole(folder: Path, fill: Callable[[Path], Info], readme: Callable[[In
         info = fill(fresh)
         (fresh / CARD).write_text((readme or card)(info), encoding="utf-8")
         (fresh / INFO).write_text(json.dumps(info.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-        for path in (*fresh.iterdir(), fresh):
+        for path in (*fresh.rglob("*"), fresh):
             _to_disk(path)
         _put_in_place(fresh, folder)
     finally:

@@ -33,6 +33,7 @@ SILENT, WARNINGS = 4, 2  # of onnxruntime's log: fatal errors only; its default
 class OnnxEngine:
     """Runs one product of an exported model folder.
 
+    A file that takes raw pixels is given values rounded to the 255 levels of pictures, and answers in such levels.
     ``provider`` is the one of ``PROVIDERS`` that it got, ``why_not`` says for each better one why it is not that.
     ``seed`` has no effect: nothing in an exported model is random.
 
@@ -46,6 +47,7 @@ class OnnxEngine:
     def __init__(self, folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None):
         self.path, self.channels = folder / info.products[product].file, info.products[product].channels
         self.inputs = info.products[product].inputs
+        self.pixels = info.export is not None and info.export.pixels
         if not self.path.is_file():
             raise ModelError(f"{folder}: {self.path.name} is missing")
         tries, number, self.why_not = choose(device)
@@ -68,6 +70,13 @@ class OnnxEngine:
             DataError: the device has too little memory for pictures of this size.
         """
         try:
+            if self.pixels:
+                levels = np.rint(np.clip((x + 1) * np.float32(127.5), 0, 255)).transpose(0, 2, 3, 1)
+                given = np.ascontiguousarray(levels, dtype=np.uint8)
+                return (
+                    self.session.run([self.output], {self.input: given})[0].transpose(0, 3, 1, 2) / np.float32(127.5)
+                    - 1
+                )
             return self.session.run([self.output], {self.input: x})[0]
         except Exception as e:
             if not _is_onnxruntimes(e):
@@ -83,12 +92,12 @@ class OnnxEngine:
     def _check(self) -> None:
         """Whether the file takes and gives what ``i2i.json`` says."""
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        found = [(v.type, len(v.shape), v.shape[1] if len(v.shape) == 4 else None) for v in (*inputs, *outputs)]
-        if found != [("tensor(float)", 4, channels) for channels in (self.inputs, self.channels[1])]:
+        kind, axis = ("uint8", 3) if self.pixels else ("float", 1)
+        found = [(v.type, len(v.shape), v.shape[axis] if len(v.shape) == 4 else None) for v in (*inputs, *outputs)]
+        if found != [(f"tensor({kind})", 4, channels) for channels in (self.inputs, self.channels[1])]:
             raise ModelError(
                 f"{self.path}: does not fit i2i.json: one input and one output of {self.inputs} and "
-                f"{self.channels[1]} channels are expected, it has {[v.shape for v in inputs]} and "
-                f"{[v.shape for v in outputs]}"
+                f"{self.channels[1]} channels in {kind} are expected, it has {_kinds(inputs)} and {_kinds(outputs)}"
             )
         self.input, self.output = inputs[0].name, outputs[0].name
 
@@ -222,6 +231,10 @@ def _has_tensorrt() -> bool:
     except OSError:
         return False
     return True
+
+
+def _kinds(values: Any) -> str:
+    return ", ".join(f"{v.shape} in {v.type.removeprefix('tensor(').removesuffix(')')}" for v in values)
 
 
 def _is_onnxruntimes(e: Exception) -> bool:
