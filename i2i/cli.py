@@ -183,13 +183,19 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder, or the name of one.")],
-    target: Annotated[str, typer.Option(help="onnx, onnx-fp16, onnx-int8, or a YAML file of your own.")] = "onnx",
+    target: Annotated[str, typer.Option(help="onnx, onnx-fp16, onnx-int8, web, or a YAML file of your own.")] = "onnx",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The new folder; beside the model if not given.")
     ] = None,
     calibrate: Annotated[str | None, typer.Option(help="int8: pictures or a data set, if not the model's own.")] = None,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Raw pixels in and out, of any size, instead of scaled floats.")
+    ] = False,
+    runtime: Annotated[
+        Path | None, typer.Option(help="web: the folder of the npm package onnxruntime-web, if not in ./node_modules.")
+    ] = None,
 ) -> None:
-    """Export a trained model to ONNX: checked against torch, of any size, runs without torch."""
+    """Export a trained model to ONNX: checked against torch, of any size, runs without torch; web: with a page."""
     from i2i import folder, shipped
 
     try:
@@ -197,7 +203,7 @@ def export(
     except ModuleNotFoundError as e:
         raise MissingExtra(e.name or "torch", "export") from e
     with progress("exporting"):
-        done = write(model, out, target, calibrate)
+        done = write(model, out, target, calibrate, pixels, runtime)
     typer.echo(done)
     for line in shipped.summary(folder.read_info(done)):
         typer.echo(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import math
+import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i import __version__, models, parity, paths
+from i2i import __version__, models, parity, paths, web
 from i2i.errors import DataError, MissingExtra, ModelError, UsageError, did_you_mean
 from i2i.folder import Export, Info, Proof, is_model, read_info, write_whole
 from i2i.nets.blocks import InstanceNorm
@@ -22,11 +23,13 @@ from i2i.run_onnx import OnnxEngine
 from i2i.run_torch import load_net
 from i2i.shipped import readme
 from i2i.strict import Strict, read_yaml, validate
+from i2i.translator import Translator
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from i2i.calibration import Samples
+    from i2i.pixels import Levels
 
 
 class Target(Strict):
@@ -38,6 +41,8 @@ class Target(Strict):
     tolerance: float = Field(ge=0)
     least_psnr: float = 0.0
     calibrate: int = Field(32, ge=1)
+    pixels: bool = False
+    runtime: str = Field("", pattern=r"^(onnxruntime-web@\d[\w.-]*)?$")
 
 
 def targets() -> list[str]:
@@ -62,7 +67,12 @@ def load_target(target: str | Path) -> tuple[str, Target]:
 
 
 def export(
-    model: str | Path, out: Path | None = None, target: str | Path = "onnx", calibrate: str | Path | None = None
+    model: str | Path,
+    out: Path | None = None,
+    target: str | Path = "onnx",
+    calibrate: str | Path | None = None,
+    pixels: bool = False,
+    runtime: Path | None = None,
 ) -> Path:
     """Writes an exported model folder and gives its path: ``model.onnx``, or one file for each direction.
 
@@ -75,17 +85,24 @@ def export(
         out: the new folder; by default beside the run's models, or beside the model folder, named after the target.
         target: a file of ``export/``, or the path of one's own.
         calibrate: for 8 bits: a data set, or a folder of pictures as the model will be given; by default its own data.
+        pixels: raw pixels in and out, uint8 [N, H, W, C] of any size, whatever the target says.
+        runtime: for a page in browsers: the folder of the npm package onnxruntime-web, if it is not found, see ``web``.
 
     Raises:
         ModelError: no such model; the exported one differs from torch by more than the target allows (nothing is kept
             then, and the worst layer is named); ``out`` holds something that an export must not replace.
         DataError: no pictures to calibrate with.
         MissingExtra: onnx or onnxscript is not installed.
-        UsageError: no such target, or pictures for one that needs none.
+        UsageError: no such target, or pictures or a runtime for one that needs none.
+        FetchError: the browser's runtime could not be had.
     """
     name, wanted = load_target(target)
+    if pixels and not wanted.pixels:
+        name, wanted = f"{name}-pixels", wanted.model_copy(update={"pixels": True})
     if calibrate is not None and wanted.precision != "int8":
         raise UsageError(f"the target {name} needs no pictures to calibrate with: leave them out")
+    if runtime is not None and not wanted.runtime:
+        raise UsageError(f"the target {name} writes no page for browsers: leave the runtime out")
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(package, "export")
@@ -95,10 +112,23 @@ def export(
         raise ModelError(f"{source}: is an exported model: export the one it was made from")
     if not info.products:
         raise ModelError(f"{source}: holds a classifier only, nothing that translates pictures")
+    if wanted.pixels and any(p.masked for p in info.products.values()):
+        raise UsageError(
+            f"{source}: fills holes: raw pixels have no place for its mask, choose another target than {name}"
+        )
     out = _place(source, name) if out is None else Path(out)
     if is_model(out) and not read_info(out).export:
         raise ModelError(f"{out}: holds a trained model: choose another place for the exported one")
-    write_whole(out, lambda fresh: _fill(fresh, source, info, name, wanted, calibrate), readme)
+    found = web.runtime(wanted.runtime, runtime) if wanted.runtime else None
+
+    def fill(fresh: Path) -> Info:
+        if found is None:
+            shutil.copyfile(paths.data("export") / "Dockerfile", fresh / "Dockerfile")
+        else:
+            web.write_page(fresh, found)
+        return _fill(fresh, source, info, name, wanted, calibrate)
+
+    write_whole(out, fill, readme)
     return out
 
 
@@ -109,7 +139,7 @@ def _place(source: Path, name: str) -> Path:
 
 def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, calibrate: str | Path | None) -> Info:
     """Writes the file of each product, compares it, and describes the whole."""
-    from i2i import precision  # imports onnx
+    from i2i import pixels, precision  # they import onnx
 
     single = len(info.products) == 1
     products = {
@@ -123,7 +153,9 @@ def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, cali
     })  # fmt: skip
     enlarging = max(p.scale for p in products.values())  # its input is that much smaller than what it learned from
     height, width = (max(1, side // enlarging) for side in info.size)
-    compared = parity.sizes((height, width), math.lcm(*(p.multiple for p in products.values())))
+    multiple = math.lcm(*(p.multiple for p in products.values()))
+    compared = parity.sizes((height, width), multiple)
+    shown = pixels.sizes(multiple) if target.pixels else ()
     proofs, calibrated = {}, 0
     for key, product in products.items():
         channels = product.inputs
@@ -143,13 +175,32 @@ def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, cali
         if found.max > target.tolerance or (found.psnr is not None and found.psnr < target.least_psnr):
             layer = parity.worst_layer(used.net, noted, given(found.worst[0], channels, found.worst[1:]))
             raise ModelError(f"{source}: {key}: {_refusal(found, name, target)}{layer}; nothing was kept")
-        proofs[key] = Proof(max=found.max, mean=found.mean, psnr=found.psnr, bytes=path.stat().st_size)
+        proof = Proof(max=found.max, mean=found.mean, psnr=found.psnr, bytes=path.stat().st_size)
+        if target.pixels:
+            seen = _take_pixels(path, noted, Translator(engine, exported, key), shown)
+            if seen.max > 1:
+                differ = f"raw pixels give pictures that differ by {seen.max} of 255 levels from those of i2i translate"
+                raise ModelError(f"{source}: {key}: {differ}; nothing was kept")
+            proof = proof.model_copy(
+                update={"levels": seen.max, "differing": seen.differing, "bytes": path.stat().st_size}
+            )
+        proofs[key] = proof
     facts = Export(
         target=name, opset=target.opset, precision=target.precision, tolerance=target.tolerance, sizes=compared,
-        batches=parity.BATCHES, calibrated=calibrated, noise_removed=info.inference.dropout, proofs=proofs,
-        torch=torch.__version__,
+        batches=parity.BATCHES, pixels=target.pixels, picture_sizes=shown, page=bool(target.runtime),
+        calibrated=calibrated, noise_removed=info.inference.dropout, proofs=proofs, torch=torch.__version__,
     )  # fmt: skip
     return exported.model_copy(update={"export": facts})
+
+
+def _take_pixels(path: Path, noted: ModelProto, translate: Translator, shown: tuple[parity.Size, ...]) -> Levels:
+    """Puts the file that takes raw pixels in the place of the one that ``translate`` has read, and compares them."""
+    from i2i import pixels
+
+    product = translate.product
+    wrapped = pixels.wrapped(noted, product.multiple, product.scale)
+    path.write_bytes(anonymous(wrapped).SerializeToString(deterministic=True))
+    return pixels.compare(translate, path, product.channels[0], shown)
 
 
 def _samples(calibrate: str | Path | None, info: Info, product: str) -> Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from i2i import callers
 from i2i.folder import Info, card, command
 
 
@@ -22,6 +23,7 @@ def summary(info: Info) -> list[str]:
             f"{file}: {_size(proof.bytes)}, opset {facts.opset}, {facts.precision}; "
             f"differs from torch by {proof.max:.2g} at most ({_decibels(proof.psnr)})"
         )
+    lines += _levels(info)
     lines.append(f"compared at {_sizes(info)} (height x width), {' and '.join(map(str, facts.batches))} at once")
     if facts.calibrated:
         lines.append(f"calibrated with {facts.calibrated} pictures, compared on others")
@@ -30,39 +32,11 @@ def summary(info: Info) -> list[str]:
     return lines
 
 
-def caller(info: Info) -> list[str]:
-    """A program that needs onnxruntime, NumPy and Pillow only."""
-    product = info.products[info.default]
-    mode, into = ("L", "[None, None]") if product.channels[0] == 1 else ("RGB", ".transpose(2, 0, 1)[None]")
-    back = "y[0]" if product.channels[1] == 1 else "y.transpose(1, 2, 0)"
-    fit = f"[max({product.multiple}, round(side / {product.multiple}) * {product.multiple}) for side in picture.size]"
-    fitted = f"picture = picture.resize({fit})  # sides are multiples of {product.multiple}"
-    mask = [
-        'mask = Image.open("mask.png").convert("L").resize(picture.size)  # white: to be filled',
-        "hole = np.asarray(mask)[None] >= 128",
-        "x = np.concatenate([x, hole[None]], 1, dtype=np.float32)",
-    ]
-    return [
-        "import numpy as np",
-        "import onnxruntime",
-        "from PIL import Image",
-        "",
-        f'session = onnxruntime.InferenceSession("{product.file}", providers=["CPUExecutionProvider"])',
-        f'picture = Image.open("picture.jpg").convert("{mode}")',
-        *([fitted] if product.multiple > 1 else []),
-        f"x = np.asarray(picture, np.float32){into} / 127.5 - 1",
-        *(mask if product.masked else []),
-        'y = session.run(None, {"input": x})[0][0]',
-        *(["y = np.where(hole, y, x[0, :-1])  # what is known stays"] if product.masked else []),
-        f'Image.fromarray((({back} + 1) * 127.5).round().clip(0, 255).astype(np.uint8)).save("translated.png")',
-    ]
-
-
 def _use(info: Info) -> list[str]:
-    scale = info.products[info.default].scale
-    larger = f" The output is {scale} times as high and as wide as the input." if scale > 1 else ""
+    page = info.export is not None and info.export.page
     masked = info.products[info.default].masked
     return [
+        *(_page() if page else []),
         "With i2i, any picture in, the same kind of picture out (no torch needed):",
         "",
         "```",
@@ -70,16 +44,71 @@ def _use(info: Info) -> list[str]:
         command(info.products[info.default]),
         "```",
         "",
-        "Or with nothing but onnxruntime, from this folder:",
+        *([] if page else _container()),
+        "The programs below need no i2i; they run in this folder.",
         "",
-        "```python",
-        *caller(info),
-        "```",
+        "Python, with `pip install onnxruntime numpy pillow`:",
         "",
-        "Input and output are float32 [batch, channels, height, width] from -1 to 1; batch, height and width are free."
-        + larger,
+        *_code("python", callers.python(info)),
+        *([] if masked else _other_languages(info)),
+        _tensors(info),
         *(["The last channel of the input is the mask: 1 where the picture is missing, else 0."] * masked),
     ]
+
+
+def _other_languages(info: Info) -> list[str]:
+    return [
+        "Node, with `npm install onnxruntime-node sharp`, as `translate.mjs`:",
+        "",
+        *_code("js", callers.node(info)),
+        "C++17, with onnxruntime's headers and library (`g++ -std=c++17 translate.cpp -lonnxruntime`):",
+        "",
+        *_code("cpp", callers.cpp(info)),
+    ]
+
+
+def _page() -> list[str]:
+    return [
+        "In a browser: every web server can offer this folder, for example",
+        "",
+        "```",
+        "python -m http.server --bind 127.0.0.1 --directory path/to/this/folder 8000",
+        "```",
+        "",
+        "Then open http://localhost:8000: drop a picture or draw one. Pictures never leave the machine of the one who "
+        "looks at the page, and nothing is fetched from elsewhere. A server that also sends "
+        "`Cross-Origin-Opener-Policy: same-origin` and `Cross-Origin-Embedder-Policy: require-corp` lets it use more "
+        "than one core. The folder `runtime` is onnxruntime-web (MIT licence, Microsoft).",
+        "",
+    ]
+
+
+def _container() -> list[str]:
+    return [
+        "In a container (the Dockerfile has not been built by those who wrote it), a folder of pictures at a time:",
+        "",
+        "```",
+        "docker build -t translate path/to/this/folder",
+        'docker run --rm --user "$(id -u)" -v "$PWD/in:/in:ro" -v "$PWD/out:/out" translate',
+        "```",
+        "",
+    ]
+
+
+def _code(language: str, text: str) -> list[str]:
+    return [f"```{language}", *text.splitlines(), "```", ""]
+
+
+def _tensors(info: Info) -> str:
+    scale = info.products[info.default].scale
+    larger = f" The output is {scale} times as high and as wide as the input." if scale > 1 else ""
+    if info.export is not None and info.export.pixels:
+        return (
+            "Input `pixels` and output `translated` are uint8 [batch, height, width, channels]; every size from one "
+            f"pixel up is taken: borders are padded by reflection and cropped back inside the file.{larger}"
+        )
+    shape = "[batch, channels, height, width]"
+    return f"Input and output are float32 {shape} from -1 to 1; batch, height and width are free.{larger}"
 
 
 def _proof(info: Info) -> list[str]:
@@ -99,8 +128,27 @@ def _proof(info: Info) -> list[str]:
             f"| {info.products[key].file} | {_size(p.bytes)} | {p.max:.2g} | {p.mean:.2g} | {_decibels(p.psnr)} |"
             for key, p in facts.proofs.items()
         ),
+        *([""] * facts.pixels),
+        *(f"{line}." for line in _levels(info)),
         *(["", f"Calibrated with {facts.calibrated} pictures, compared on others."] if facts.calibrated else []),
         *(["", "The trained model keeps dropout on as its noise; this one answers without it."] * facts.noise_removed),
+    ]
+
+
+def _levels(info: Info) -> list[str]:
+    """How pictures compare that went through raw pixels, in lines."""
+    facts = info.export
+    if facts is None or not facts.pixels:
+        return []
+    sizes = ", ".join(f"{h}x{w}" for h, w in facts.picture_sizes)
+    return [
+        f"{info.products[key].file}: raw pixels of {sizes}: "
+        + (
+            f"{proof.levels} of 255 levels from i2i translate at most, in {proof.differing:.2%} of the values"
+            if proof.levels
+            else "the very pictures of i2i translate"
+        )
+        for key, proof in facts.proofs.items()
     ]
 
 

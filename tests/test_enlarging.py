@@ -13,7 +13,7 @@ from models_for_tests import make_model
 from PIL import Image
 
 import i2i
-from i2i import cli, exporting, folder, kinds, nets, parity, shipped
+from i2i import callers, cli, exporting, folder, kinds, nets, parity
 from i2i.errors import DataError
 from i2i.run_onnx import OnnxEngine
 from i2i.translator import Translator
@@ -91,7 +91,7 @@ def test_the_readme_says_how_much_larger_and_its_caller_runs(
     assert "The output is 4 times as high and as wide as the input." in text
     code = text.split("```python\n")[1].split("```")[0]
     assert "multiples" not in code
-    assert code.strip().splitlines() == shipped.caller(folder.read_info(exported))
+    assert code == callers.python(folder.read_info(exported))
     (tmp_path / "model.onnx").write_bytes((exported / "model.onnx").read_bytes())
     Image.fromarray(noise(21, 30)).save(tmp_path / "picture.jpg")
     monkeypatch.chdir(tmp_path)

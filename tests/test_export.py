@@ -149,7 +149,7 @@ def test_what_was_proven_is_in_the_folder(get, name):
     changed = {"products", "export", "inference"}
     assert info.model_dump(exclude=changed) == before.model_dump(exclude=changed)
     assert info.products["a2b"] == before.products["a2b"].model_copy(update={"file": "model.onnx"})
-    assert sorted(p.name for p in made.out.iterdir()) == ["README.md", "i2i.json", "model.onnx"]
+    assert sorted(p.name for p in made.out.iterdir()) == ["Dockerfile", "README.md", "i2i.json", "model.onnx"]
     assert [p.name for p in made.out.parent.iterdir() if p.name.startswith(".")] == []
 
 
@@ -508,7 +508,7 @@ def test_the_caller_in_the_readme_runs(get, name, tmp_path, monkeypatch):
 
 
 def test_the_targets_are_valid_and_say_their_command():
-    assert exporting.targets() == ["onnx", "onnx-fp16", "onnx-int8"]
+    assert exporting.targets() == ["onnx", "onnx-fp16", "onnx-int8", "web"]
     for path in paths.data("export").glob("*.yaml"):
         name, _ = exporting.load_target(path.stem)
         assert path.read_text().startswith(f"# i2i export RUN --target {name}\n")

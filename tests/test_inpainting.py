@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import i2i
-from i2i import cli, exporting, folder, kinds, masks, models, nets, parity, shipped
+from i2i import callers, cli, exporting, folder, kinds, masks, models, nets, parity
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.many import translate_many
 from i2i.translator import Translator
@@ -347,7 +347,7 @@ def test_the_program_in_its_readme_runs(exported: Path, tmp_path: Path, monkeypa
     Image.fromarray(hole).save("mask.png")
     info = folder.read_info(exported)
     (tmp_path / "model.onnx").write_bytes((exported / "model.onnx").read_bytes())
-    exec("\n".join(shipped.caller(info)), {})
+    exec(callers.python(info), {})
     given, result = np.array(Image.open("picture.jpg")), np.array(Image.open("translated.png"))
     assert np.array_equal(result[~hole], given[~hole])
     assert np.abs(result.astype(int) - i2i.load(exported)(given, mask=hole)).max() <= 1
