@@ -39,12 +39,12 @@ done = subprocess.run([sys.executable, "-c", import_it], cwd=here, env=env, capt
 say("import i2i works without torch", "site-packages" in done.stdout.splitlines()[0], done.stdout)
 package = Path(done.stdout.splitlines()[0]).parent
 
-for kind in ("datasets", "recipes"):
-    for file in sorted((checkout / kind).glob("*.yaml")):
-        inside = package / "_data" / kind / file.name
+for kind in ("datasets", "recipes", "export"):
+    for file in sorted(path for path in (checkout / kind).rglob("*") if path.is_file()):
+        inside = package / "_data" / file.relative_to(checkout)
         same = inside.is_file() and inside.read_bytes() == file.read_bytes()
         if not same:
-            say(f"{kind}/{file.name} is packaged", same, inside)
+            say(f"{file.relative_to(checkout)} is packaged", same, inside)
     say(f"{kind}/ is packaged, every file", True)
 say("typing marker py.typed is packaged", (package / "py.typed").is_file())
 
