@@ -113,11 +113,12 @@ class Prepared:
 
     def shown(self, reads: type, direction: str) -> tuple[str, str]:
         """The names of a and b for a method that reads ``reads``: both are those of the one domain that it sees."""
-        from i2i.data.batches import Reduced
+        from i2i.data.batches import Labelled, Reduced
 
         a, b = self.domains
         only = b if direction == "a2b" else a
-        return (only, only) if reads is Reduced else (a, b)
+        unlabelled = reads is Labelled and self.layout.name != "arrays"
+        return (only, only) if reads is Reduced or unlabelled else (a, b)
 
 
 def prepare(dataset: str, mirror: str | None, say: Callable[[str], None]) -> Prepared:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from i2i.data.batches import Labelled, loader, open_split
+from i2i.data.batches import Labelled, Pair, loader, open_split
 from i2i.data.labelled import Shown
 from i2i.data.layouts import Split, recognise
 from i2i.data.samples import Samples
@@ -87,6 +87,16 @@ def test_pictures_without_labels_are_b_and_a_is_empty(pictures: Path) -> None:
     assert batch.b_labels.tolist() == [-1] * 4
     with pytest.raises(DataError, match=r"^data\.labelled=3: .*train holds pictures without labels$"):
         open_split(Labelled, split, VIEW, shown=Shown(3, 0))
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+def test_of_two_domains_without_labels_b_is_the_one_to_paint(pairs: Path, direction: str) -> None:
+    split = recognise(pairs).splits["train"]
+    view = View(size=(32, 32), flip=False, direction=direction)
+    batch = taken(open_split(Labelled, split, view), 1, batch=6, shuffle=False)[0]
+    both = taken(open_split(Pair, split, view), 1, batch=6, shuffle=False)[0]
+    assert torch.equal(batch.b, both.b)
+    assert batch.a.shape == (0, 3, 32, 32)
 
 
 def test_gray_and_color_become_what_the_view_says(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_its_data_set_is_one_that_the_method_can_read(path: Path) -> None:
         assert path.stem == f"{found.method.name}-folder"
         return
     fitting = {
-        "Pair": ("paired", "single"), "Unpaired": ("unpaired", "paired"), "Labelled": ("labelled", "single"),
+        "Pair": ("paired", "single"), "Unpaired": ("unpaired", "paired"), "Labelled": ("labelled", "single", "paired"),
         "Reduced": ("single", "paired", "unpaired"),
     }  # fmt: skip
     assert card.load(found.data.dataset).kind in fitting[METHODS[found.method.name].reads.__name__]

@@ -56,7 +56,8 @@ class Reduced(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Pictures whose labels are known, and pictures to learn from without: of another domain, or all there are.
+    """Pictures whose labels are known, and pictures to learn from without: of another domain, or all there are. From
+    pictures of two domains without labels, b is of the second one (in the direction b2a, of the first).
 
     a, b: float32 [N, C, H, W] in [-1, 1]; a is empty, [0, C, H, W], if the data have no labels.
     a_labels, b_labels: int64 [N], -1 where unknown. b_labels is for measuring, not for learning.
@@ -114,7 +115,7 @@ def open_split(
     if not colorization:
         _check(reads, split, who)
     if reads is Labelled:
-        return LabelledPictures(reads, split, view, cache_bytes, shown)
+        return LabelledPictures(reads, split, view, cache_bytes, shown, _target(split, view))
     if reads is Reduced:
         if reduction is None:
             raise ValueError("Reduced needs a reduction")
@@ -157,7 +158,7 @@ _WANTS: dict[Reads, tuple[str, tuple[str, ...], str]] = {
     Pair: ("pairs", ("aligned", "paired"), "put partners of equal names into folders A and B"),
     Unpaired: ("two domains", ("aligned", "paired", "unpaired"), "put each domain's pictures into trainA and trainB"),
     Reduced: ("pictures", ("single", "aligned", "paired", "unpaired"), "name a folder of pictures"),
-    Labelled: ("labelled arrays or pictures of one domain", ("arrays", "single"), "name the folder of one domain"),
+    Labelled: ("labelled arrays or pictures", ("arrays", "single", "aligned", "paired", "unpaired"), "name a folder"),
 }
 """What each batch is made from: in words, the kinds of splits, and what to do about another."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from i2i.data import arrays
 from i2i.data.samplers import Place, mix, permutation
 from i2i.data.samples import Samples
-from i2i.data.sides import Decoder, Side
+from i2i.data.sides import Decoder, Half, Side
 from i2i.data.transforms import Augment, View, gray, resize
 from i2i.errors import DataError
 
@@ -75,10 +75,13 @@ class LabelledPictures(Samples):
     """Samples for the batch ``Labelled``: (a, its label, b, its label).
 
     One labelled set gives the pictures that show their label as a, and all of them as b. Two labelled domains are a and
-    b. Pictures without labels are b, and a is empty.
+    b. Pictures without labels, ``plain``, are b, and a is empty.
     """
 
-    def __init__(self, reads: type, split: Split, view: View, cache_bytes: int, shown: Shown | None):
+    def __init__(
+        self, reads: type, split: Split, view: View, cache_bytes: int, shown: Shown | None,
+        plain: tuple[tuple[Path, ...], Half],
+    ):  # fmt: skip
         files = list(zip(split.a, split.b, strict=True)) if split.kind == "arrays" else []
         if view.direction == "b2a":
             files.reverse()
@@ -92,7 +95,7 @@ class LabelledPictures(Samples):
             self.classes = 1 + max(int(n.labels.max(initial=-1)) for n in (self.a, self.b))
         else:
             channels = view.channels[1]
-            self.b = Side(split.a, "whole", Decoder(), channels, channels, view.resized)
+            self.b = Side(*plain, Decoder(), channels, channels, view.resized)
             self.b.keep(cache_bytes)
             if shown and shown.number:
                 raise DataError(f"data.labelled={shown.number}: {split.a[0].parent} holds pictures without labels")
