@@ -123,7 +123,8 @@ def _show(
 
     table(cells, headers)
     lines = [
-        f"on {done.device}, {done.threads} threads, torch {done.torch}; {done.busy()}",
+        f"on {done.device}, {done.threads} threads, torch {done.torch}",
+        done.busy(),
         "ms: median; ratio: median of the rounds, in which all take turns; "
         "peak: resident set (on a GPU: what torch held there) of a process of its own",
         *done.notes,
@@ -138,7 +139,7 @@ def _show(
     chart = out.with_suffix(".svg")
     try:
         done.write(out)
-        chart.write_text(bars(title, groups, f"median and quartiles; {lines[0]}"), encoding="utf-8")
+        chart.write_text(bars(title, groups, ["median and quartiles; below 1 is faster", *lines[:2]]), encoding="utf-8")
     except OSError as e:
         raise UsageError(f"--out {e.filename or out}: cannot be written ({e.strerror})") from e
     typer.echo(f"{out}\n{chart}")
