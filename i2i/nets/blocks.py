@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.errors import ModelError
 
 Norm = Literal["batch", "instance", "none"]
 Up = Literal["transpose", "resize"]
+Pixels = Annotated[int, Field(ge=8, le=1024)]
+"""A side of the pictures that a network is made for."""
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -87,6 +90,12 @@ def double(up: Up, inputs: int, outputs: int, bias: bool) -> nn.Module:
     if up == "resize":
         return ResizeConv(inputs, outputs, bias)
     return nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
+
+
+def left(size: tuple[int, int], halvings: int) -> int:
+    """Pixels that are left of a picture after so many convolutions of stride 2, each rounding up."""
+    height, width = (-(-side // 2**halvings) for side in size)
+    return height * width
 
 
 def norm_layer(kind: Norm, channels: int) -> nn.Module:

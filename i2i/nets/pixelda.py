@@ -3,17 +3,15 @@ is given noise, a discriminator, and the classifier of Ganin et al. 2016 (arXiv:
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Noise, Norm, check, norm_layer
+from i2i.nets.blocks import Noise, Norm, Pixels, check, left, norm_layer
 from i2i.strict import Strict
-
-Pixels = Annotated[int, Field(ge=8, le=1024)]
 
 
 class PixelDAConfig(Strict):
@@ -151,9 +149,3 @@ class Digits(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check(x, "this classifier", self.config.inputs, size=self.config.size)
         return self.model(x)
-
-
-def left(size: tuple[int, int], halvings: int) -> int:
-    """Pixels that are left of a picture after so many convolutions of stride 2, each rounding up."""
-    height, width = (-(-side // 2**halvings) for side in size)
-    return height * width

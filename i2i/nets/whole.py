@@ -3,15 +3,13 @@ figure 4)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Norm, check, has_bias, norm_layer
+from i2i.nets.blocks import Norm, Pixels, check, has_bias, left, norm_layer
 from i2i.strict import Strict
-
-Pixels = Annotated[int, Field(ge=8, le=1024)]
 
 
 class WholeConfig(Strict):
@@ -41,9 +39,8 @@ class Whole(nn.Module):
             stride = 2 if i % 2 else 1
             layers += [nn.Conv2d(widths[i - 1], widths[i], 3, stride, 1, bias=has_bias(config.norm))]
             layers += [norm_layer(config.norm, widths[i]), nn.LeakyReLU(0.2, True)]
-        height, width = (-(-side // 16) for side in config.size)  # each of the four halvings rounds up
         self.model = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(widths[-1] * height * width, config.dense), nn.LeakyReLU(0.2, True),
+            *layers, nn.Flatten(), nn.Linear(widths[-1] * left(config.size, 4), config.dense), nn.LeakyReLU(0.2, True),
             nn.Linear(config.dense, 1),
         )  # fmt: skip
 
