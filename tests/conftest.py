@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from i2i import cli
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +95,32 @@ def digits(tmp_path: Path) -> Path:
             np.save(root / side / f"{split}-images.npy", images)
             np.save(root / side / f"{split}-labels.npy", labels)
     return root
+
+
+class Said(NamedTuple):
+    """What a command left: exit code, output, errors."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def i2i(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command in this process, in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["i2i", *map(str, words)])
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as e:
+            code = e.code or 0
+        return Said(code, *capsys.readouterr())
+
+    return run

@@ -7,45 +7,24 @@ import operator
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import torch
+from conftest import Command
 from models_for_tests import make_model
 from small import SIZE, small_config, small_method, small_recipe
 from torch import nn
 
-from i2i import cli, folder, nets
+from i2i import folder, nets
 from i2i.bench import engines, measure, steps
 from i2i.bench.measure import Memory, Spread
 from i2i.bench.plain import PLAIN, as_usual
 from i2i.errors import UsageError
 from i2i.methods import METHODS
 from i2i.methods.base import Task
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def i2i(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command in this process, in a folder of the test's own: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["i2i", *map(str, words)])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as e:
-            code = e.code or 0
-        return code, *capsys.readouterr()
-
-    return run
-
 
 # -- the plain step ----------------------------------------------------------------------------------------------------
 

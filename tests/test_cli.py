@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from conftest import picture
+from conftest import Command, picture
 from small import small_recipe, train_small
 
 from i2i import cli, fetch, folder, paths, runs
@@ -24,34 +23,6 @@ from i2i.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "albumentations", "kornia", "accelerate", "onnxruntime", "numpy", "PIL")
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def i2i(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command in this process, in a folder of the test's own."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["i2i", *map(str, words)])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as e:
-            code = e.code or 0
-        return Said(code, *capsys.readouterr())
-
-    return run
 
 
 def files(folder: Path) -> set[str]:
