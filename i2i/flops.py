@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from i2i import training
 from i2i.data.batches import loader
 from i2i.methods import METHODS
-from i2i.methods.base import Task
 from i2i.recipe import Recipe
 from i2i.trainer import Trainer
 
@@ -23,8 +22,7 @@ def per_image(wanted: Recipe, data: training.Prepared) -> float:
     training: the mean over twelve steps from the first on, for methods whose players do not all move in each step."""
     view = training._view(wanted)
     samples, _ = training._open(wanted, data, METHODS[wanted.method.name].reads, view)
-    task = Task(a=view.channels[0], b=view.channels[1], size=wanted.data.size, classes=samples.classes)
-    trainer = Trainer(METHODS[wanted.method.name](wanted.method, task), wanted, samples, Accelerator(cpu=True))
+    trainer = Trainer(training._method(wanted, view, samples), wanted, samples, Accelerator(cpu=True))
     batches: Any = islice(loader(samples, batch=wanted.data.batch), STEPS)
     with FlopCounterMode(display=False) as counter:
         for batch in batches:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from i2i.data.layouts import Layout
     from i2i.held import Held
+    from i2i.methods.base import Method
     from i2i.recipe import Recipe
     from i2i.trainer import Trainer
 
@@ -198,15 +199,13 @@ def _train(
     from i2i import report
     from i2i.display import eval_line
     from i2i.methods import METHODS
-    from i2i.methods.base import Task
     from i2i.trainer import Stopped, Trainer
     from i2i.watch import last_sheet
 
-    view, method_class = _view(wanted), METHODS[wanted.method.name]
-    dataset, held = _open(wanted, data, method_class.reads, view)
+    view = _view(wanted)
+    dataset, held = _open(wanted, data, METHODS[wanted.method.name].reads, view)
     torch.manual_seed(wanted.train.seed)
-    task = Task(a=view.channels[0], b=view.channels[1], size=wanted.data.size, classes=dataset.classes)
-    method = method_class(wanted.method, task)
+    method = _method(wanted, view, dataset)
     if not resumed:
         method.begin(-(-wanted.train.images // (wanted.data.batch * accelerator.num_processes)))
     wanted = wanted.model_copy(update={"method": method.cfg})
@@ -301,6 +300,15 @@ def _train_along(run: Path, wanted: Recipe, trainer: Trainer) -> None:
     except (Stopped, DataError):
         save(trainer)
         raise
+
+
+def _method(wanted: Recipe, view: Any, samples: Any) -> Method:
+    """The recipe's method with fresh weights, for pictures as ``samples`` gives them."""
+    from i2i.methods import METHODS
+    from i2i.methods.base import Task
+
+    task = Task(a=view.channels[0], b=view.channels[1], size=wanted.data.size, classes=samples.classes)
+    return METHODS[wanted.method.name](wanted.method, task)
 
 
 def _view(wanted: Recipe) -> Any:
