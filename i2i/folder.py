@@ -19,6 +19,7 @@ from pydantic import Field, field_validator, model_validator
 
 from i2i import __version__, paths
 from i2i.errors import ModelError
+from i2i.latents import Latent
 from i2i.strict import Source, Strict, validate
 
 if TYPE_CHECKING:
@@ -58,6 +59,17 @@ class Product(Strict):
     def inputs(self) -> int:
         """The channels that the network takes, its mask included."""
         return self.channels[0] + self.masked
+
+
+class Sampler(Strict):
+    """One network that draws pictures from random numbers, and how to build it."""
+
+    generator: dict[str, Any]  # the network's config, as JSON
+    latent: Latent  # what it draws from
+    classes: int = Field(0, ge=0, le=100_000)  # it draws what it is asked for: a second input, int64 [N]; 0: no classes
+    size: tuple[int, int]  # height, width of its pictures
+    channels: Literal[1, 3] = 3
+    file: str = Field(TENSORS, pattern=r"^[^/\\]+$")  # in the folder: its numbers; the ending says which engine runs it
 
 
 class Inference(Strict):
@@ -122,6 +134,7 @@ class Info(Strict):
     images: int  # seen in training
     products: dict[str, Product]
     classifiers: dict[str, dict[str, Any]] = Field(default_factory=dict)  # networks that name classes: their configs
+    sampler: Sampler | None = None  # a network that draws pictures; its tensors are named sampler/<state_dict key>
     default: str  # the product that is meant when none is named; empty if there are only classifiers
     value_range: tuple[float, float] = (-1.0, 1.0)
     inference: Inference
