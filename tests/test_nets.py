@@ -134,6 +134,7 @@ def test_keys_order_and_shapes_are_the_published_ones(config):
         (ResNetConfig(norm="batch"), 140, 11_383_427),
         (UNetConfig(), 82, 54_413_955),
         (UNetConfig(depth=7), 70, 41_828_995),
+        (UNetConfig(depth=7, width=32, most=4), 70, 3_382_083),
         (UNetConfig(norm="instance"), 32, 54_409_603),
         (PatchConfig(norm="instance"), 10, 2_764_737),
         (PatchConfig(inputs=6), 22, 2_768_705),

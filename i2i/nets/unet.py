@@ -21,6 +21,7 @@ class UNetConfig(Strict):
     net: Literal["unet"] = "unet"
     depth: int = Field(8, ge=2, le=12)
     width: int = Field(64, ge=1, le=1024)
+    most: int = Field(8, ge=1, le=64)  # the widest levels have most * width channels: 8 as published
     norm: Norm = "batch"
     dropout: float = Field(0.5, ge=0, lt=1)
     up: Up = "transpose"
@@ -38,7 +39,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config, self.multiple, self.scale = config, 2**config.depth, 1
-        widths = [config.width * min(2**i, 8) for i in range(config.depth)]
+        widths = [config.width * min(2**i, config.most) for i in range(config.depth)]
         inner = innermost(config, widths[-2], widths[-1])
         for i in reversed(range(1, config.depth - 1)):
             inner = middle(config, widths[i - 1], widths[i], inner, config.dropout if i > 3 else 0.0)
