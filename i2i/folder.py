@@ -132,6 +132,7 @@ class Info(Strict):
     dataset: str
     size: tuple[int, int]  # height, width of the pictures it was trained on
     images: int  # seen in training
+    seconds: float = Field(0, ge=0)  # that the training took so far; 0: not known
     products: dict[str, Product]
     classifiers: dict[str, dict[str, Any]] = Field(default_factory=dict)  # networks that name classes: their configs
     sampler: Sampler | None = None  # a network that draws pictures; its tensors are named sampler/<state_dict key>
@@ -318,7 +319,7 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
         f"- Method: {info.method}",
         f"- Data set: {info.dataset}",
         f"- Picture size (height x width): {info.size[0]} x {info.size[1]}",
-        *([] if info.origin else [f"- Pictures seen: {info.images:,}"]),
+        *([] if info.origin else [f"- Pictures seen: {info.images:,}{_took(info)}"]),
         f"- i2i {info.i2i}, model format {info.format}",
         "",
         *(["## Measured", "", "| metric | value |", "|---|---|", *numbers, ""] if numbers else []),
@@ -328,6 +329,10 @@ def card(info: Info, use: Sequence[str] = ()) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _took(info: Info) -> str:
+    return f", in {info.seconds / 3600:.1f} hours" if info.seconds else ""
 
 
 def _sizes(info: Info, product: Product) -> list[str]:

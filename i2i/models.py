@@ -144,6 +144,7 @@ def show(what: str | Path) -> list[tuple[str, str]]:
         ("data set", info.dataset),
         ("size", f"{info.size[0]} x {info.size[1]} (height x width) in training; any size when used"),
         ("images seen", _seen(info)),
+        ("trained for", _hours(info)),
         *((key, f"{p.source} -> {p.target}") for key, p in info.products.items()),
         ("default", info.default if len(info.products) > 1 else ""),
         ("network", _words(main.generator) if main else ""),
@@ -176,6 +177,10 @@ def _words(network: dict[str, Any]) -> str:
 
 def _seen(info: Info) -> str:
     return "" if info.origin else f"{info.images:,}"
+
+
+def _hours(info: Info) -> str:
+    return f"{info.seconds / 3600:.1f} hours" if info.seconds else ""
 
 
 def _not_found(what: str | Path) -> str:

@@ -184,7 +184,8 @@ class Watch:
             tensors[key] = net.state_dict()
         info = folder.Info(
             name=self.run.resolve().name, method=self.recipe.method.name, dataset=self.dataset,
-            size=self.recipe.data.size, images=trainer.images, products=products, classifiers=classifiers,
+            size=self.recipe.data.size, images=trainer.images, seconds=round(trainer.seconds, 1),
+            products=products, classifiers=classifiers,
             default=self.public("a2b") if products else "",
             inference=trainer.method.inference, metrics=metrics, licence=self.data.card.about.licence,
         )  # fmt: skip

@@ -198,3 +198,5 @@ def test_the_model_card_tells_how_to_use_it_and_how_it_behaves(tmp_path):
         assert words in text
     assert "17.25" not in folder.card(info())
     assert "nothing is random" in folder.card(info())
+    assert "- Pictures seen: 1,234, in 1.5 hours" in folder.card(info(seconds=5400.0))
+    assert "- Pictures seen: 1,234\n" in folder.card(info())

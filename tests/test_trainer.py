@@ -161,6 +161,7 @@ def test_keeps_the_last_checkpoints_and_the_best_model(pairs: Path, tmp_path: Pa
     from i2i.folder import read_info
 
     info = read_info(done / "best")
+    assert 0 < info.seconds < 600
     assert (info.images, info.metrics["psnr_rgb"]) == (best["images"], best["psnr_rgb"])
     assert find(done) == done / "model"
     assert find(done / "best") == done / "best"
