@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from i2i.strict import Strict
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Latent(Strict):
@@ -36,6 +38,8 @@ class Latent(Strict):
 
     def draw(self, count: int, random: np.random.Generator) -> np.ndarray:
         """float32 [count, size]."""
+        import numpy as np
+
         normal = self.prior == "normal"
         noise = random.standard_normal((count, self.noise)) if normal else random.uniform(-1, 1, (count, self.noise))
         chosen = [np.eye(n)[random.integers(n, size=count)] for n in self.choices]

@@ -131,7 +131,7 @@ KEYS = {
     "deterministic",
     "recipe": "about, method, data, train, watch",
     "method": "name, gan, gan_weight, l1, generator, discriminator, init, inference",
-    "unet": "net, depth, width, norm, dropout, up, inputs, outputs",
+    "unet": "net, depth, width, most, norm, dropout, up, inputs, outputs",
 }
 WRONG = [
     ("train.imges=3", f"train.imges: unknown key; did you mean 'images'? (known here: {KEYS['train']})"),
