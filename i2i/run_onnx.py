@@ -89,6 +89,10 @@ class OnnxEngine:
                 ) from e
             raise ModelError(f"{self.path}: onnxruntime cannot run it on {list(x.shape)}: {said}") from e
 
+    def frames(self) -> contextlib.AbstractContextManager[None]:
+        """Frames of a clip are run like any pictures: what the file's norms take from each cannot be averaged."""
+        return contextlib.nullcontext()
+
     def _check(self) -> None:
         """Whether the file takes and gives what ``i2i.json`` says."""
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from i2i import nets
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.folder import INFO, TENSORS, Info
+from i2i.nets.steady import steady
 from i2i.nets.used import Used
 
 
@@ -58,6 +61,10 @@ class TorchEngine:
                 raise
             size = f"{x.shape[3]} x {x.shape[2]} pixels"
             raise DataError(f"{size} are too many for the memory of {self.device}: make it smaller (resize)") from e
+
+    def frames(self) -> AbstractContextManager[Callable[[], None]]:
+        """Inside, what is run are frames of a clip: see ``i2i.nets.steady``."""
+        return steady(self.net.net)
 
 
 def load_net(folder: Path, info: Info, product: str) -> nn.Module:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +29,10 @@ class Engine(Protocol):
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """float32 [N, C, H, W] in [-1, 1] -> float32 [N, C', H * scale, W * scale]."""
+
+    def frames(self) -> AbstractContextManager[Callable[[], None] | None]:
+        """Inside, what is run are the frames of a clip, in order: statistics that the network takes from a picture are
+        held steady. Yields what to call when a new scene begins; None: this engine cannot hold them."""
 
 
 def open_engine(folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None) -> Engine:
