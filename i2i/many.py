@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from i2i import kinds, masks, sheets
+from i2i import clips, kinds, masks, sheets
 from i2i.data import pictures
 from i2i.errors import DataError, I2IError, UsageError, did_you_mean
 from i2i.paths import exists, is_dir, is_file
+from i2i.transfer import Progress as Stages
 
 if TYPE_CHECKING:
     from i2i.translator import Translator
@@ -34,6 +35,7 @@ class Outcome:
     done: list[Job] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     sheets: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what is worth saying about clips
 
 
 def translate_many(
@@ -48,14 +50,16 @@ def translate_many(
     sheet: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    frames: Stages | None = None,
 ) -> Outcome:
-    """Translates every picture in ``paths``: files, folders with all below them, patterns such as ``new/*.jpg``.
+    """Translates all pictures and clips in ``paths``: files, folders with all below them, patterns like ``new/*.jpg``.
 
     Results are ``out/<stem>.<format>`` (png when None). The tree below a folder is kept; several folders keep their
     own names in ``out`` too; names that would still collide get a number (``x-2.png``). For one single file ``out`` may
     be a file name.
     ``mask`` and ``box`` are those of ``Translator``, the same for all pictures.
-    ``sheet`` adds pages with each picture beside its translation: ``before-after-001.png``.
+    Clips stay what they are, see ``i2i.clips``; ``frames`` is told how far one is.
+    ``sheet`` adds pages with each still picture beside its translation: ``before-after-001.png``.
 
     Raises:
         UsageError: before anything is done: no pictures, an unknown format, a result that exists or is an input,
@@ -77,9 +81,13 @@ def translate_many(
     def call(picture: Any) -> Any:
         return translator(picture, resize=resize, mask=marked, box=box)
 
+    still: list[Job] = []
+    moving: list[Job] = []
+    for job in jobs:
+        (moving if clips.is_clip(*job) else still).append(job)
     blank = iter(pages)
     rows: list[list[np.ndarray]] = []
-    for number, (job, after) in enumerate(translated(call, jobs, translator.engine.batch), start=1):
+    for number, (job, after) in enumerate(translated(call, still, translator.engine.batch), start=1):
         source, target = job
         try:
             if isinstance(after, I2IError):
@@ -92,7 +100,7 @@ def translate_many(
         except I2IError as e:
             why = str(e)
             outcome.failed.append(why if str(source) in why or str(target) in why else f"{source}: {why}")
-        if rows and (len(rows) == ROWS or number == len(jobs)):
+        if rows and (len(rows) == ROWS or number == len(still)):
             page = next(blank)
             try:
                 put(before_after(rows, translator), page)
@@ -100,6 +108,15 @@ def translate_many(
             except I2IError as e:
                 outcome.failed.append(str(e))
             rows = []
+        if progress:
+            progress(number, len(jobs), source)
+    for number, (source, target) in enumerate(moving, start=len(still) + 1):
+        try:
+            outcome.notes += clips.translate_clip(translator, source, target, call, frames)
+            outcome.done.append((source, target))
+        except I2IError as e:
+            why = str(e)
+            outcome.failed.append(why if str(source) in why or str(target) in why else f"{source}: {why}")
         if progress:
             progress(number, len(jobs), source)
     return outcome
@@ -183,7 +200,7 @@ def pictures_below(folder: Path, out: Path) -> list[Path]:
     return sorted(
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in pictures.SUFFIXES
+        if file.suffix.lower() in pictures.SUFFIXES | clips.SUFFIXES
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
         and not (inside and inside in file.resolve().parents)
         and file.is_file()
@@ -199,17 +216,19 @@ def matches(pattern: Path) -> Iterable[Path]:
 
 def plan(found: list[tuple[Path, Path]], out: Path, format: str | None, sheet: bool) -> tuple[list[Job], list[Path]]:
     """Where each result goes, no two to one place; and the pages of the before/after sheet."""
-    if out.suffix.lower() in kinds.FORMATS and not is_dir(out):
+    if out.suffix.lower() in {*kinds.FORMATS, *clips.TARGETS} and not is_dir(out):
         if len(found) > 1:
             raise UsageError(f"{out}: {len(found)} pictures do not fit into one file: give a folder")
         return [(found[0][0], out)], [out.with_name(f"{out.stem}-before-after.png")] if sheet else []
     if exists(out) and not is_dir(out):
         raise UsageError(f"{out}: is a file, not a folder")
-    pages = [out / f"before-after-{i + 1:03}.png" for i in range(-(-len(found) // ROWS) if sheet else 0)]
+    suffixes = [clips.suffix(source, format) for source, _ in found]
+    still = suffixes.count(None)
+    pages = [out / f"before-after-{i + 1:03}.png" for i in range(-(-still // ROWS) if sheet else 0)]
     taken = {str(page).casefold() for page in pages}  # some file systems do not tell A from a
     jobs = []
-    for source, place in found:
-        target = first = out / place.with_suffix(f".{format or 'png'}")
+    for (source, place), suffix in zip(found, suffixes, strict=True):
+        target = first = out / place.with_suffix(suffix or f".{format or 'png'}")
         number = 1
         while str(target).casefold() in taken:
             number += 1
