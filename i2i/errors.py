@@ -5,7 +5,7 @@
     ├── RecipeError           a recipe or an override: unknown key, wrong value
     ├── DataError             pictures and data sets: missing, corrupt, layout not recognised
     │   └── CardError         a data set card
-    ├── FetchError            downloads: no answer, wrong checksum, unsafe archive
+    ├── FetchError            downloads and uploads: no answer, wrong checksum, unsafe archive
     ├── ModelError            trained models: not found, damaged, not fitting
     ├── TrainingError         a training that cannot start, go on or be resumed
     │   └── NotFinite         a loss or a weight is not a number any more
@@ -41,7 +41,7 @@ class CardError(DataError):
 
 
 class FetchError(I2IError):
-    """A download that failed or is not to be trusted."""
+    """A download or an upload that failed, or a download that is not to be trusted."""
 
 
 class ModelError(I2IError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from i2i import folder, known, paths, shipped
+from i2i import folder, hub, known, paths, shipped
 from i2i.errors import ModelError, did_you_mean
 from i2i.folder import INFO, TENSORS, Info
 from i2i.transfer import Progress
@@ -45,22 +45,28 @@ def find(what: str | Path, progress: Progress | None = None) -> Path:
     1. a path: a model folder, a file in it, or a run (its latest model);
     2. a run or a kept model of that name;
     3. the newest model that i2i trained on the data set of that name;
-    4. a published model of that name, fetched at its first use (``progress`` is told how far it is).
+    4. a published model of that name, fetched at its first use (``progress`` is told how far it is);
+    5. a model on the Hub, ``hf://owner/name``, pulled at its first use.
 
     Raises:
         ModelError: none of these; with the near names and the places that were looked at.
         UsageError: a path below the home folder of an unknown user.
-        FetchError: a published model that could not be had.
+        FetchError: a model that is published or on the Hub, and could not be had.
     """
     if model := _here(what):
         return model
+    if hub.is_address(what):
+        return hub.pull(hub.parse(str(what)), progress)
     if (published := _published(what)) and not _young(what):
         return known.ready(published, progress)
     raise ModelError(_not_found(what))
 
 
 def _here(what: str | Path) -> Path | None:
-    """Steps 1 to 3 of ``find``."""
+    """Steps 1 to 3 of ``find``, and what was pulled from the Hub before."""
+    if hub.is_address(what):
+        place = hub.parse(str(what)).place
+        return place if folder.is_model(place) else None
     path = paths.user_path(what)
     if (path.name in (INFO, TENSORS) or path.suffix == ".onnx") and paths.is_file(path):
         path = path.parent
@@ -184,6 +190,8 @@ def _hours(info: Info) -> str:
 
 
 def _not_found(what: str | Path) -> str:
+    if hub.is_address(what):
+        return f"{what}: not on this machine yet: i2i models pull {what}"
     path = paths.user_path(what)
     if run := _young(what):
         return f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"

@@ -12,7 +12,7 @@ from i2i.terminal import progress, table
 
 datasets_app = typer.Typer(no_args_is_help=True, help="Data sets: list, show, download, check.")
 recipes_app = typer.Typer(no_args_is_help=True, help="Recipes: list, show, copy, check.")
-models_app = typer.Typer(no_args_is_help=True, help="Trained models: list, show, import.")
+models_app = typer.Typer(no_args_is_help=True, help="Trained models: list, show, import, push, pull.")
 
 Mirror = Annotated[str | None, typer.Option(help="Folder or address asked before the published ones: <card>/<file>.")]
 
@@ -162,3 +162,34 @@ def models_import(
     for note in made.notes:
         typer.echo(f"note: {note}")
     typer.echo(f"{made.folder.name} is ready: i2i translate PICTURES --model {made.folder.name}")
+
+
+@models_app.command("pull")
+def models_pull(
+    address: Annotated[str, typer.Argument(metavar="hf://OWNER/NAME", help="A model on the Hugging Face Hub.")],
+    revision: Annotated[str | None, typer.Option(help="A branch, a tag or a commit, if not the main branch.")] = None,
+) -> None:
+    """Fetch a model from the Hugging Face Hub, or fetch it again, e.g. i2i models pull hf://owner/name."""
+    from i2i import hub
+
+    repo = hub.parse(address, revision)
+    with progress("pulling") as bar:
+        place = hub.pull(repo, bar)
+    typer.echo(f"{repo} is ready: {place}")
+    typer.echo(f"i2i translate PICTURES --model {repo}")
+
+
+@models_app.command("push")
+def models_push(
+    model: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder, or the name of one.")],
+    address: Annotated[str, typer.Argument(metavar="hf://OWNER/NAME", help="Where it goes; made if not there.")],
+    private: Annotated[bool, typer.Option("--private", help="Nobody else sees it.")] = False,
+    licence: Annotated[str | None, typer.Option(help="Of the model, like MIT, if it states none.")] = None,
+) -> None:
+    """Put a model on the Hugging Face Hub, with a model card, e.g. i2i models push runs/mine hf://owner/name."""
+    from i2i import hub, models
+
+    repo = hub.parse(address)
+    with progress("pushing") as bar:
+        commit = hub.push(models.find(model, bar), repo, private=private, licence=licence, progress=bar)
+    typer.echo(f"{repo} is there: {commit}")

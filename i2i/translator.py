@@ -66,16 +66,16 @@ def load(
 
     Args:
         what: a model folder, a run, the name of either, the data set that a model was trained on, or a published model
-            such as "horse2zebra", which is fetched at its first use.
+            such as "horse2zebra", or one on the Hub such as "hf://owner/name", which are fetched at their first use.
         direction: "a2b" or "b2a"; None is the model's own default.
         device: "auto" (the best there is), cpu, cuda, cuda:1, mps; an exported model also knows tensorrt, openvino,
             coreml and directml.
         seed: of the noise, for a model that has some; None is the model's own.
-        progress: told how far the fetching of a published model is.
+        progress: told how far the fetching of a model is.
 
     Raises:
         ModelError: not found, damaged, or it does not translate in that direction.
-        FetchError: a published model that could not be had.
+        FetchError: a model that could not be had.
     """
     folder = models.find(what, progress)
     info = read_info(folder)
