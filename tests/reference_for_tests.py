@@ -83,16 +83,21 @@ class ReferenceUNet(nn.Module):
         return self.model(x)
 
 
+def visible(net: nn.Module) -> nn.Module:
+    """Random weights and statistics of visible effect; fixed filters stay what they are."""
+    for key, value in net.state_dict().items():
+        if key.endswith("running_var"):
+            value.uniform_(0.5, 2)
+        elif value.is_floating_point() and not key.endswith("filt"):
+            value.normal_(1 if value.ndim == 1 and "weight" in key else 0, 0.2)
+    return net
+
+
 def reference(kind: str, seed: int = 0, **options: object) -> nn.Module:
-    """Random weights and statistics of visible effect; in training mode, as the project tests pix2pix."""
+    """With visible weights; in training mode, as the project tests pix2pix."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = {"resnet": ReferenceResNet, "unet": ReferenceUNet}[kind](**options)
-        for key, value in net.state_dict().items():
-            if key.endswith("running_var"):
-                value.uniform_(0.5, 2)
-            elif value.is_floating_point():
-                value.normal_(1 if value.ndim == 1 and "weight" in key else 0, 0.2)
+        net = visible({"resnet": ReferenceResNet, "unet": ReferenceUNet}[kind](**options))
     return net.train()
 
 

@@ -20,6 +20,7 @@ import i2i
 from i2i import folder, paths
 from i2i.errors import ModelError, UsageError
 from i2i.foreign import convert, import_model, read_weights
+from i2i.foreign.reading import WRAPPERS, read_entry
 from i2i.nets import PatchConfig, ResNetConfig, UNetConfig, build
 
 SMALL_RESNET = {"width": 4, "blocks": 2}
@@ -101,6 +102,63 @@ def test_every_kind_of_file_gives_the_same_tensors(tmp_path):
         assert all(torch.equal(found[key], state[key]) for key in state), path.name
 
 
+# Checkpoints that hold more
+
+
+ADAM = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 1e-3}]}
+
+
+def in_a_network(prefix: str, state: dict) -> dict:
+    return {f"{prefix}{key}": t for key, t in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        *({key: None, "optimizer": ADAM, "epoch": 3} for key in WRAPPERS),
+        {"net": None, "epoch": 3},  # the only weights in it
+        {"params": "other", "params_ema": None},
+        {"netD": "other", "netG": None, "iter": 5},
+    ],
+    ids=lambda tree: "-".join(tree),
+)
+def test_weights_are_found_in_a_checkpoint(tmp_path, wrapped):
+    state, other = reference("unet", **SMALL_UNET).state_dict(), {"w": torch.zeros(2)}
+    tree = {key: {None: state, "other": other}.get(v, v) if v in (None, "other") else v for key, v in wrapped.items()}
+    torch.save(tree, tmp_path / "w.pth")
+    found, notes = read_entry(tmp_path / "w.pth")
+    assert set(found) == set(state)
+    several = [key for key, v in wrapped.items() if v in (None, "other")]
+    taken = next(key for key, v in wrapped.items() if v is None)
+    said = f"the file holds the weights {', '.join(map(repr, several))}: taken {taken!r} (--key)"
+    assert notes == ([said] if len(several) > 1 else [])
+
+
+def test_a_key_says_which_weights(tmp_path):
+    torch.save({"G_A": small(), "G_B": small("unet"), "epoch": 3}, tmp_path / "w.pth")
+
+    def said(key):
+        with pytest.raises(ModelError) as e:
+            read_entry(tmp_path / "w.pth", key)
+        return str(e.value).removeprefix(f"{tmp_path / 'w.pth'}: ")
+
+    assert said(None) == "holds the weights 'G_A', 'G_B': say which (--key G_A)"
+    assert said("G_C") == "--key G_C: holds the weights 'G_A', 'G_B'; did you mean 'G_B'?"
+    import_model(tmp_path / "w.pth", "theirs", key="G_B", dropout=False)
+    assert folder.read_info(paths.models() / "theirs").products["a2b"].generator["net"] == "unet"
+    torch.save(small(), tmp_path / "w.pth")
+    assert said("G_A") == "--key G_A: holds one set of weights, under no key"
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "netG.", "generator.", "G.", "module.net_g."])
+def test_prefixes(prefix):
+    state = small()
+    among_others = {} if prefix in ("_orig_mod.", "module._orig_mod.", "module.net_g.") else {"D.x": torch.zeros(1)}
+    found, converted = convert({**in_a_network(prefix, state), **among_others})
+    assert found == ResNetConfig(**SMALL_RESNET)
+    assert set(converted) == set(state)
+
+
 @pytest.mark.parametrize(
     ("net", "options", "tensors", "config"),
     [
@@ -152,25 +210,11 @@ def test_discriminators(config):
     assert refusal(in_parallel(build(config).state_dict())) == said
 
 
-@pytest.mark.parametrize(
-    ("found", "name"),
-    [
-        (("model.1.weight", "model.4.filt", "model.12.conv_block.1.weight"), "the anti-aliased networks of CUT"),
-        (("model.1.weight", "model.10.block.1.weight", "model.20.weight"), "the CycleGAN of PyTorch-GAN"),
-        (("down1.model.0.weight", "final.2.weight"), "a U-Net of PyTorch-GAN (pix2pix, DiscoGAN, DualGAN, CCGAN)"),
-        (("conv1.0.weight", "res_blocks.0.conv_block.0.weight"), "the SRGAN of PyTorch-GAN"),
-        (("conv_first.weight", "body.0.conv1.weight"), "the super-resolution networks of BasicSR"),
-    ],
-)
-def test_layouts_that_are_known_and_not_supported_yet(found, name):
-    assert refusal(keys(*found)) == f"w.pth: not supported yet by this i2i: {name}"
-
-
 def test_what_is_not_recognised():
     assert refusal(keys("features.0.weight", "features.0.bias", "fc.weight", "fc.bias")) == (
-        "w.pth: not recognised: looked for the generators of the pix2pix and CycleGAN project (keys like "
-        "'model.10.conv_block.1.weight' or 'model.model.0.weight'), found 'features.0.weight', 'features.0.bias', "
-        "'fc.weight'"
+        "w.pth: not recognised: looked for the generators of the pix2pix and CycleGAN project, CUT, PyTorch-GAN's "
+        "CycleGAN, PyTorch-GAN's pix2pix, PyTorch-GAN's DiscoGAN, PyTorch-GAN's DualGAN, PyTorch-GAN's CCGAN, "
+        "PyTorch-GAN's SRGAN, BasicSR, MMSR; found 'features.0.weight', 'features.0.bias', 'fc.weight'"
     )
 
 
@@ -189,17 +233,15 @@ def test_almost():
     for kind in ("resnet", "unet"):
         said = refusal(small(kind, norm="none"))
         assert said.endswith(".bias' is missing: a network trained without norms (--norm none) is not supported")
-    assert refusal(lacking(small(), "model.19.weight")) == (
-        "w.pth: looks like a generator of the pix2pix and CycleGAN project, but 'model.19.weight' is missing"
-    )
+    assert refusal(lacking(small(), "model.19.weight")) == resnet + "'model.19.weight' is missing"
     assert refusal({**small(), "model.1.weight": torch.zeros(4)}) == (
-        "w.pth: 'model.1.weight' is no convolution (its shape is [4])"
+        resnet + "'model.1.weight' is no convolution (its shape is [4])"
     )
     inner = "model.model.1.model.3.model.3.model.3.model.3.model."
     assert refusal(lacking(small("unet"), f"{inner}3.weight")) == unet + f"'{inner}3.weight' is missing"
     affine = {**small(), "model.2.weight": torch.ones(4), "model.2.bias": torch.zeros(4)}  # as DualGAN's
     assert refusal(affine).startswith(resnet)
-    assert refusal(keys("model.model.0.weight")) == "w.pth: looks like a U-Net of 1 levels: i2i builds 2 to 12"
+    assert refusal(keys("model.model.0.weight")) == unet + "it has 1 levels: i2i builds 2 to 12"
 
 
 class Harm:
@@ -272,7 +314,8 @@ def test_files_that_are_no_weights(tmp_path):
     assert unread(path, saved(torch.zeros(3))) == "holds no tensors by name, as state_dict() gives them"
     assert unread(path, saved({})) == "holds no tensors by name, as state_dict() gives them"
     alone = "save the generator's state_dict() alone in a file"
-    assert unread(path, saved({"epoch": 3, "net": small()})) == f"'epoch' is no tensor: {alone}"
+    assert unread(path, saved({"epoch": 3, **small()})) == f"'epoch' is no tensor: {alone}"
+    assert unread(path, saved({"epoch": 3, "net": {"of": small()}})) == f"'epoch' is no tensor: {alone}"
     many = saved({"model.1.weight": torch.zeros(1).expand(1000, 1000)})
     assert unread(path, many) == "damaged: it claims more numbers than it holds"
     assert unread(path, saved({"a": torch.eye(2).to_sparse()})).startswith("'a' is not a plain tensor")
@@ -325,7 +368,15 @@ def test_the_folder_says_where_it_comes_from(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "direction", "notes"), [("w", "a2b", 1), ("latest_net_G_A", "a2b", 0), ("60_net_G_B", "b2a", 0)]
+    ("file", "direction", "notes"),
+    [
+        ("w", "a2b", 1),
+        ("latest_net_G_A", "a2b", 0),
+        ("60_net_G_B", "b2a", 0),
+        ("G_AB_100", "a2b", 0),  # PyTorch-GAN's
+        ("G_BA_0", "b2a", 0),
+        ("BIG_A", "a2b", 1),
+    ],
 )
 def test_the_direction_is_in_the_name_or_told(tmp_path, file, direction, notes):
     made = import_model(weights(tmp_path / f"{file}.pth"), "theirs")

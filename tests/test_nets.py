@@ -548,7 +548,7 @@ def test_a_block_of_a_discriminator_keeps_the_norm_of_its_method(tmp_path):
         (
             "{net: resnet, skip: 6}",
             "3: method.generator.skip: unknown key "
-            "(known here: net, blocks, width, norm, dropout, up, inputs, outputs)",
+            "(known here: net, blocks, width, norm, dropout, down, up, inputs, outputs)",
         ),
         (
             "{norm: batchnorm}",

@@ -11,23 +11,27 @@ from torch import nn
 from i2i.nets.blocks import Init, InstanceNorm, Norm, Up, count, initialise, per_image
 from i2i.nets.context import Context, ContextConfig
 from i2i.nets.encdec import EncDec, EncDecConfig
+from i2i.nets.flat_unet import FlatContext, FlatContextConfig, FlatUNet, FlatUNetConfig
 from i2i.nets.judge import Judge, JudgeConfig
 from i2i.nets.lab import LabUNet, LabUNetConfig
+from i2i.nets.msrresnet import MSRResNet, MSRResNetConfig
 from i2i.nets.patch import PatchConfig, patch, receptive_field
 from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
 from i2i.nets.plain import Plain, PlainConfig
 from i2i.nets.resnet import ResNet, ResNetConfig
 from i2i.nets.srresnet import SRResNet, SRResNetConfig
+from i2i.nets.srresnet_tanh import SRResNetTanh, SRResNetTanhConfig
 from i2i.nets.unet import UNet, UNetConfig
 from i2i.nets.whole import Whole, WholeConfig
 from i2i.strict import Strict
 
 __all__ = [
     "NETS", "AnyGenerator", "Classifier", "Context", "ContextConfig", "DigitsConfig", "Discriminator", "EncDec",
-    "EncDecConfig", "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "NoisyConfig",
-    "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet", "ResNetConfig", "SRResNetConfig",
-    "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count", "initialise", "patch", "per_image",
-    "receptive_field", "starting_from", "takes_mask",
+    "EncDecConfig", "FlatContextConfig", "FlatUNetConfig", "Generator", "Init", "InstanceNorm", "Judge",
+    "JudgeConfig", "LabUNetConfig", "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig",
+    "Plain", "PlainConfig", "ResNet", "ResNetConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet", "UNetConfig",
+    "Up", "WholeConfig", "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
+    "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -38,6 +42,10 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "srresnet": SRResNet,
     "pixelda": PixelDA,
     "context": Context,
+    "flat_unet": FlatUNet,
+    "flat_context": FlatContext,
+    "msrresnet": MSRResNet,
+    "srresnet_tanh": SRResNetTanh,
     "patch": patch,
     "plain": Plain,
     "noisy": Noisy,
@@ -49,10 +57,20 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
 Generator = Annotated[UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig, Field(discriminator="net")]
 """What translates pictures in any method: the output is as large as the input."""
 AnyGenerator = Annotated[
-    UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig | PixelDAConfig | SRResNetConfig | ContextConfig,
+    UNetConfig
+    | LabUNetConfig
+    | ResNetConfig
+    | EncDecConfig
+    | PixelDAConfig
+    | SRResNetConfig
+    | ContextConfig
+    | FlatUNetConfig
+    | FlatContextConfig
+    | MSRResNetConfig
+    | SRResNetTanhConfig,
     Field(discriminator="net"),
 ]
-"""What a trained model may hold."""
+"""What a trained model may hold: also networks of other projects, which nothing here trains."""
 Discriminator = PatchConfig
 Classifier = Annotated[DigitsConfig | JudgeConfig, Field(discriminator="net")]
 
@@ -64,7 +82,7 @@ def build(config: Any) -> nn.Module:
 
 def takes_mask(net: nn.Module) -> bool:
     """Whether the network takes one more channel, the mask of what is to be filled."""
-    return isinstance(net, Context)
+    return isinstance(net, Context | FlatContext)
 
 
 def starting_from(default: Strict) -> BeforeValidator:
