@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from i2i import card, folder, paths
 from i2i.card import File
@@ -168,23 +169,63 @@ def ready(known: Known, progress: Progress | None = None, sleep: Callable[[float
 
 
 def import_file(
-    source: Path, name: str | None = None, direction: str | None = None, dropout: bool | None = None
+    source: str | Path,
+    name: str | None = None,
+    direction: str | None = None,
+    dropout: bool | None = None,
+    values: str | None = None,
+    key: str | None = None,
+    progress: Progress | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Imported:
-    """Converts a file of weights into a model of that name, else of the file's; see ``foreign.import_model``.
+    """Converts a file of weights, or one at an http(s) address, into a model of that name, else of the file's; see
+    ``foreign.import_model``.
 
     A file with the name of a published model is taken for a copy of it.
 
     Raises:
         ModelError, UsageError: see ``foreign.import_model``. MissingExtra: torch is not installed.
+        FetchError: the address gives nothing, or other bytes than at its first use.
     """
-    name = name or _name(source)
+    if isinstance(source, Path) or "://" not in source:
+        return _import(Path(source), Path(source).name, name, direction, dropout, values, key)
+    path = Path(unquote(urlsplit(source).path))
+    if not source.startswith(("http://", "https://")) or not path.name:
+        raise UsageError(f"{source}: a file, or an http or https address of one")
+    name = name or _name(path)
+    _converter()
+    from i2i.foreign import free_place
+
+    free_place(name)  # refused before anything is fetched
+    where = source.partition("?")[0]  # what follows may be a key to somebody's store
+    with lock(f"import-{name}", True, progress, sleep):
+        sums = Sums(paths.cache() / "archives" / "models" / name)
+        file = File(name=_plain(path.name) or name, urls=(source,), unpack=False)
+        got = obtain("models", file, "", sums, progress, sleep, lambda failed: f"nothing to import: {failed}")
+        try:
+            made = _import(got.path, where, name, direction, dropout, values, key)
+        except ModelError as e:
+            raise ModelError(str(e).replace(str(got.path), where)) from e
+        finally:
+            sums.drop([got.path])  # the model folder holds the same numbers; what is of no use is asked for anew
+        sums.record({got.source: got.sha256})
+    return made
+
+
+def _import(
+    file: Path, said: str, name: str | None, direction: str | None, dropout: bool | None, values: str | None,
+    key: str | None,
+) -> Imported:  # fmt: skip
+    """``said``: what is told of where the file comes from."""
+    name = name or _name(file)
     import_model = _converter()
     known = KNOWN.get(name)
+    rest: dict[str, Any] = {"dropout": dropout, "values": values, "key": key}
     if known is None:
-        return import_model(source, name, direction=direction, dropout=dropout)
+        return import_model(file, name, direction=direction, origin=said, **rest)
     if direction not in (None, known.product):
         raise UsageError(f"--direction {direction}: the published {name} is {known.product}: choose another --name")
-    return import_model(source, name, dropout=dropout, **_facts(known, f"{source.name}, taken for a copy of "))
+    return import_model(file, name, **rest, **_facts(known, f"{said}, taken for a copy of "))
 
 
 def _facts(known: Known, copy: str) -> dict[str, Any]:
@@ -202,6 +243,10 @@ def _name(source: Path) -> str:
     if trained:
         run = source.resolve().parent.name.removesuffix("_pretrained")
         name = run if trained[1] == "G" else f"{run}_{trained[1]}"
+    return _plain(name)
+
+
+def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).lstrip("._-")
 
 

@@ -150,15 +150,23 @@ def models_show(name: str) -> None:
 
 @models_app.command("import")
 def models_import(
-    file: Annotated[Path, typer.Argument(help="A .pth or .safetensors file of a pix2pix or CycleGAN generator.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|URL", help="A .pth, .pt, .ckpt or .safetensors file of a generator.")
+    ],
     name: Annotated[str | None, typer.Option(help="The model's name; the file's if not given.")] = None,
     direction: Annotated[str | None, typer.Option(help="Which way it translates: a2b or b2a.")] = None,
     dropout: Annotated[bool | None, typer.Option(help="Whether dropout stays on when it is used.")] = None,
+    values: Annotated[
+        str | None,
+        typer.Option("--range", help="Its values, if it enlarges: signed (-1 to 1), unit (0 to 1), imagenet."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Which weights of a checkpoint that holds several.")] = None,
 ) -> None:
     """Make a model of other people's weights, e.g. i2i models import checkpoints/mine/latest_net_G_A.pth."""
     from i2i import known
 
-    made = known.import_file(file, name, direction, dropout)
+    with progress("importing") as bar:
+        made = known.import_file(file, name, direction, dropout, values, key, bar)
     for note in made.notes:
         typer.echo(f"note: {note}")
     typer.echo(f"{made.folder.name} is ready: i2i translate PICTURES --model {made.folder.name}")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from models_for_tests import make_model
+from projects_for_tests import project
 from reference_for_tests import reference, without_noise
 from site_for_tests import Naps, Site
 from typer.testing import CliRunner
@@ -377,6 +378,72 @@ def test_the_name_is_the_files_or_that_of_its_run(tmp_path, file, name, default)
     made = known.import_file(tmp_path / file)
     assert made.folder == paths.models() / name
     assert folder.read_info(made.folder).default == default
+
+
+# A file at an address
+
+
+def test_from_an_address(tmp_path, site):
+    net = weights(tmp_path / "latest_net_G_B.pth", "resnet")
+    site.files["/of/mine/latest_net_G_B.pth?key=secret"] = (tmp_path / "latest_net_G_B.pth").read_bytes()
+    made = known.import_file(f"{site.url}/of/mine/latest_net_G_B.pth?key=secret", name="cats", sleep=Naps())
+    assert made.notes == []
+    info = folder.read_info(models.find("cats"))
+    assert info.default == "b2a"
+    assert info.origin.startswith(f"{site.url}/of/mine/latest_net_G_B.pth (sha256 ")
+    assert "secret" not in (made.folder / "README.md").read_text()
+    x = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            i2i.load("cats", device="cpu").engine.run(x.numpy()), net(x).numpy(), rtol=0, atol=1e-5
+        )
+    left = [p.name for p in (paths.cache() / "archives").rglob("*") if p.is_file()]
+    assert left == ["sums.json"]
+
+
+def test_an_address_says_the_name(tmp_path, site):
+    weights(tmp_path / "w.pth", "resnet")
+    site.files["/files/my%20net.pth"] = (tmp_path / "w.pth").read_bytes()
+    assert known.import_file(f"{site.url}/files/my%20net.pth", sleep=Naps()).folder.name == "my_net"
+
+
+def test_an_address_is_not_asked_in_vain(tmp_path, site):
+    make_model(paths.models() / "w")
+    with pytest.raises(ModelError, match="exists already"):
+        known.import_file(f"{site.url}/w.pth", sleep=Naps())
+    for address in ("ftp://host/w.pth", "file:///etc/w.pth", "https://host", "https://host/"):
+        with pytest.raises(UsageError, match="a file, or an http or https address of one"):
+            known.import_file(address)
+    assert site.asked == []
+
+
+def test_an_address_that_is_of_no_use(tmp_path, site):
+    site.files["/w.pth"] = b"<!DOCTYPE html><p>Sign in"
+    for _ in range(2):  # nothing of the first answer is remembered
+        with pytest.raises(ModelError) as e:
+            known.import_file(f"{site.url}/w.pth", sleep=Naps())
+        assert str(e.value) == f"{site.url}/w.pth: a web page, not weights: the download went wrong"
+    with pytest.raises(FetchError, match=r"nothing to import: .*404"):
+        known.import_file(f"{site.url}/none.pth", sleep=Naps())
+    assert not paths.models().exists()
+    weights(tmp_path / "w.pth", "resnet")
+    site.files["/w.pth"] = (tmp_path / "w.pth").read_bytes()
+    shutil.rmtree(known.import_file(f"{site.url}/w.pth", sleep=Naps()).folder)
+    weights(tmp_path / "w.pth", "resnet", seed=1)
+    site.files["/w.pth"] = (tmp_path / "w.pth").read_bytes()
+    with pytest.raises(FetchError, match="changed since it was first used"):
+        known.import_file(f"{site.url}/w.pth", sleep=Naps())
+
+
+def test_the_command_line_passes_on_what_it_is_told(tmp_path):
+    net = project("basicsr", width=4, blocks=1)
+    torch.save({"net_a": net.state_dict(), "net_b": net.state_dict()}, tmp_path / "w.pth")
+    words = ["models", "import", str(tmp_path / "w.pth"), "--key", "net_b", "--range", "signed"]
+    done = CliRunner().invoke(app, words)
+    assert done.output.splitlines() == [
+        "w is ready: i2i translate PICTURES --model w",
+    ]
+    assert folder.read_info(models.find("w")).products["a2b"].generator["values"] == "signed"
 
 
 def test_nothing_heavy_is_imported_for_the_table():

@@ -75,14 +75,14 @@ def _inside(path: Path, found: object, key: str | None) -> tuple[object, list[st
         raise ModelError(f"{path}: --key {key}: {holds}{did_you_mean(key, entries)}")
     if not entries:
         return found, []
-    if key is None:
-        known = [name for name in WRAPPERS if name in entries]
-        if not known and len(entries) > 1:
-            raise ModelError(f"{path}: holds the weights {names}: say which (--key {next(iter(entries))})")
-        key = known[0] if known else next(iter(entries))
-        if len(entries) > 1:
-            return entries[key], [f"the file holds the weights {names}: taken {key!r} (--key)"]
-    return entries[key], []
+    if key is not None:
+        return entries[key], []
+    taken = next((name for name in WRAPPERS if name in entries), None)
+    if len(entries) == 1:
+        return next(iter(entries.values())), []
+    if taken is None:
+        raise ModelError(f"{path}: holds the weights {names}: say which (--key {next(iter(entries))})")
+    return entries[taken], [f"the file holds the weights {names}: taken {taken!r} (--key)"]
 
 
 def _is_state(value: object) -> bool:
