@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from i2i import __version__, paths
+from i2i import __version__, formats, paths
 from i2i.errors import ModelError
 from i2i.latents import Latent
 from i2i.strict import Source, Strict, validate
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-FORMAT = 1
 INFO, TENSORS, CARD = "i2i.json", "model.safetensors", "README.md"
 
 
@@ -125,7 +124,7 @@ class Export(Strict):
 class Info(Strict):
     """Everything about a trained model but its numbers."""
 
-    format: int = FORMAT
+    format: int = formats.MODEL.newest
     i2i: str = __version__
     name: str
     method: str
@@ -150,7 +149,7 @@ def is_model(folder: Path) -> bool:
 
 
 def read_info(folder: Path) -> Info:
-    """What ``i2i.json`` in a model folder says.
+    """What ``i2i.json`` in a model folder says; that of an older format as the newest says it.
 
     Raises:
         ModelError: no model folder, a damaged file, or a format that is newer than this i2i.
@@ -166,13 +165,9 @@ def read_info(folder: Path) -> Info:
         raise ModelError(f"{path}: damaged: not UTF-8 text") from e
     except OSError as e:
         raise ModelError(f"{path}: cannot be read ({e.strerror})") from e
-    if not isinstance(tree, dict) or not isinstance(tree.get("format"), int):
+    if not isinstance(tree, dict):
         raise ModelError(f"{path}: damaged: it says no format number")
-    if tree["format"] > FORMAT:
-        raise ModelError(
-            f"{path}: format {tree['format']} was written by a newer i2i ({tree.get('i2i', 'unknown')}); "
-            f"this is {__version__}: pip install -U i2i-toolkit"
-        )
+    tree = formats.MODEL.upgraded(tree, str(path), ModelError)
     info = validate(Info, tree, Source(str(path)), ModelError)
     if info.default not in (info.products or ("",)):
         raise ModelError(f"{path}: default: {info.default!r} is none of its products ({', '.join(info.products)})")

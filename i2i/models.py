@@ -195,7 +195,7 @@ def _not_found(what: str | Path) -> str:
     path = paths.user_path(what)
     if run := _young(what):
         return f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"
-    if paths.is_file(path) and path.suffix.lower() in (".pth", ".pt", ".safetensors"):
+    if paths.is_file(path) and path.suffix.lower() in (".pth", ".pt", ".ckpt", ".safetensors"):
         return f"{path}: a file of weights: i2i models import {path} makes a model of it"
     if isinstance(what, Path) or len(path.parts) > 1:
         if not paths.exists(path):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from i2i import paths
+from i2i import formats, paths
 from i2i.errors import MissingExtra, RecipeError, UsageError, did_you_mean
 from i2i.strict import Key, Source, Strict, dotted, read_yaml, validate
 
@@ -135,7 +135,8 @@ class Recipe(Strict):
 
     def write(self, path: Path) -> None:
         """The resolved recipe as YAML that ``load`` reads back to an equal one."""
-        text = yaml.safe_dump(self.dump(), sort_keys=False, allow_unicode=True, width=120)
+        tree = {formats.KEY: formats.RECIPE.newest, **self.dump()}
+        text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
         draft = path.with_name(f".{path.name}.draft")
         draft.write_text(f"# The resolved recipe of this run: every key with the value that was used.\n{text}", "utf-8")
         draft.replace(path)
@@ -189,10 +190,14 @@ def head(path: Path) -> str:
 def load(path: Path, overrides: Sequence[str] = (), dataset: str | None = None) -> Recipe:
     """The recipe in a file, with overrides ``key.path=value``; ``dataset`` takes the place of the file's own.
 
+    One of an older format is read as the newest says it.
+
     Raises:
         RecipeError: one line (file:line: key: what is wrong) for everything that is wrong.
     """
     tree, source = read_yaml(path, RecipeError)
+    tree = formats.RECIPE.upgraded(tree, source.place((formats.KEY,)), RecipeError)
+    del tree[formats.KEY]
     places = dict(source.places)
     if dataset is not None:
         _merge(tree, ("data", "dataset"), dataset)

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from i2i import state
+from i2i import formats, state
 from i2i.data.batches import loader
 from i2i.errors import DataError, NotFinite, TrainingError
 from i2i.interrupt import interruptible
@@ -213,6 +213,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Everything that decides how training goes on, but for what each process has for itself (``own_state``)."""
         return {
+            formats.KEY: formats.CHECKPOINT.newest,
             "images": self.images, "steps": self.steps, "seconds": self.seconds, "waited": self.waited,
             "batch": self.batch, "best": self.best, "measured": self.measured,
             "method": dict(self.method.state_dict()),
@@ -224,7 +225,8 @@ class Trainer:
     def own_state(self) -> dict[str, Any]:
         """What differs between processes: random numbers, and buffers: pools of old fakes, running statistics."""
         weights = {name for name, _ in self.method.named_parameters()}
-        return {"rng": state.rng(), "own": {k: v for k, v in self.method.state_dict().items() if k not in weights}}
+        own = {k: v for k, v in self.method.state_dict().items() if k not in weights}
+        return {formats.KEY: formats.RANK.newest, "rng": state.rng(), "own": own}
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint; ``folder`` appears only when it is complete.
@@ -244,12 +246,12 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def load(self, folder: Path) -> None:
-        """Go on from a checkpoint.
+        """Go on from a checkpoint, of whatever format.
 
         Raises:
-            TrainingError: it is damaged or belongs to another network or batch.
+            TrainingError: it is damaged, of a newer i2i, or belongs to another network or batch.
         """
-        saved = state.read(folder, "state")
+        saved = formats.CHECKPOINT.upgraded(state.read(folder, "state"), str(folder), TrainingError)
         if saved["batch"] != self.batch:
             raise TrainingError(
                 f"{folder}: trained with {saved['batch']} images a step; {self.batch} a step (data.batch x processes) "
@@ -263,7 +265,7 @@ class Trainer:
                 self.scalers[who].load_state_dict(saved["scalers"][who])
             for name, net in self.average.items():
                 net.load_state_dict(saved["average"][name])
-            own = state.read(folder, f"rank{self.rank}")
+            own = formats.RANK.upgraded(state.read(folder, f"rank{self.rank}"), str(folder), TrainingError)
             self.method.load_state_dict(own["own"], strict=False)
             state.set_rng(own["rng"])
         except (RuntimeError, KeyError, ValueError) as e:
