@@ -543,7 +543,7 @@ def test_a_block_of_a_discriminator_keeps_the_norm_of_its_method(tmp_path):
         (
             "{widht: 16}",
             "3: method.generator.widht: unknown key; did you mean 'width'? "
-            "(known here: net, depth, width, norm, dropout, up, inputs, outputs)",
+            "(known here: net, depth, width, most, norm, dropout, up, inputs, outputs)",
         ),
         (
             "{net: resnet, skip: 6}",
