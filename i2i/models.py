@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,9 @@ def find(what: str | Path, progress: Progress | None = None) -> Path:
     1. a path: a model folder, a file in it, or a run (its latest model);
     2. a run or a kept model of that name;
     3. the newest model that i2i trained on the data set of that name;
-    4. a published model of that name, fetched at its first use (``progress`` is told how far it is);
-    5. a model on the Hub, ``hf://owner/name``, pulled at its first use.
+    4. a model of that name that travels with i2i;
+    5. a published model of that name, fetched at its first use (``progress`` is told how far it is);
+    6. a model on the Hub, ``hf://owner/name``, pulled at its first use.
 
     Raises:
         ModelError: none of these; with the near names and the places that were looked at.
@@ -63,7 +64,7 @@ def find(what: str | Path, progress: Progress | None = None) -> Path:
 
 
 def _here(what: str | Path) -> Path | None:
-    """Steps 1 to 3 of ``find``, and what was pulled from the Hub before."""
+    """Steps 1 to 4 of ``find``, and what was pulled from the Hub before."""
     if hub.is_address(what):
         place = hub.parse(str(what)).place
         return place if folder.is_model(place) else None
@@ -77,8 +78,10 @@ def _here(what: str | Path) -> Path | None:
         if Path(name).name == name and (model := inside(place / name)):
             return model
     # Foreign weights are not counted: zebra2horse learned from the data set horse2zebra, and is not what is meant.
-    trained = [row for row in listing() if row.info and not row.info.origin and row.info.dataset == name]
-    return max(trained, key=lambda row: row.saved).folder if trained else None
+    trained = [row for row in _rows(places()) if row.info and not row.info.origin and row.info.dataset == name]
+    if trained:
+        return max(trained, key=lambda row: row.saved).folder
+    return inside(packaged() / name) if Path(name).name == name else None
 
 
 def _published(what: str | Path) -> known.Known | None:
@@ -96,6 +99,11 @@ def places() -> tuple[Path, Path]:
     return paths.runs(), paths.models()
 
 
+def packaged() -> Path:
+    """Where the models lie that travel with i2i."""
+    return paths.data("export") / "models"
+
+
 def inside(path: Path) -> Path | None:
     """The model folder that ``path`` is or, for a run, holds: the latest, else the best.
 
@@ -106,12 +114,12 @@ def inside(path: Path) -> Path | None:
 
 
 def listing() -> list[Row]:
-    """All models in the runs and in the folder of kept models, newest first; damaged ones too."""
-    return sorted(_rows(), key=lambda row: -row.saved)
+    """All models in the runs, in the folder of kept models and in i2i itself, newest first; damaged ones too."""
+    return sorted(_rows((*places(), packaged())), key=lambda row: -row.saved)
 
 
-def _rows() -> Iterator[Row]:
-    for place in places():
+def _rows(where: Iterable[Path]) -> Iterator[Row]:
+    for place in where:
         for entry in sorted(place.iterdir()) if place.is_dir() else ():
             model = None if entry.name.startswith(".") else inside(entry)
             if model is None:

@@ -17,6 +17,7 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("I2I_RUNS", raising=False)
     monkeypatch.setenv("I2I_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(models, "packaged", lambda: tmp_path / "packaged")
     return tmp_path
 
 
@@ -58,6 +59,16 @@ def test_by_data_set_the_newest(here):
     assert models.find("facades") == Path("runs/b/model")
     make_model(here / "runs" / "facades")  # a name goes before a data set
     assert models.find("facades") == Path("runs/facades")
+
+
+def test_a_model_that_travels_with_i2i_comes_after_ones_own(here):
+    make_model(here / "packaged" / "facades", dataset="facades")
+    assert models.find("facades") == here / "packaged" / "facades"
+    assert [row.name for row in models.listing()] == ["facades"]
+    assert dict(models.show("facades"))["folder"] == str(here / "packaged" / "facades")
+    make_model(here / "runs" / "mine" / "model", dataset="facades")
+    age(here / "runs" / "mine" / "model", 3600)
+    assert models.find("facades") == Path("runs/mine/model")  # though it is the older one
 
 
 def error(what) -> str:
