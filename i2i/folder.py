@@ -135,7 +135,7 @@ class Info(Strict):
     products: dict[str, Product]
     classifiers: dict[str, dict[str, Any]] = Field(default_factory=dict)  # networks that name classes: their configs
     sampler: Sampler | None = None  # a network that draws pictures; its tensors are named sampler/<state_dict key>
-    default: str  # the product that is meant when none is named; empty if there are only classifiers
+    default: str  # the product that is meant when none is named; empty if there is none
     value_range: tuple[float, float] = (-1.0, 1.0)
     inference: Inference
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -180,7 +180,7 @@ def write(folder: Path, info: Info, tensors: Mapping[str, Mapping[str, np.ndarra
     Raises:
         ModelError: the folder exists and is something else than a model; products and tensors do not belong together.
     """
-    if set(tensors) != {*info.products, *info.classifiers}:
+    if set(tensors) != {*info.products, *info.classifiers, *(["sampler"] if info.sampler else [])}:
         raise ModelError(f"{folder}: products {sorted(info.products)} do not fit tensors for {sorted(tensors)}")
     if info.default not in (info.products or ("",)):
         raise ModelError(f"{folder}: default {info.default!r} is none of the products {sorted(info.products)}")

@@ -114,12 +114,12 @@ class Prepared:
 
     def shown(self, reads: type, direction: str) -> tuple[str, str]:
         """The names of a and b for a method that reads ``reads``: both are those of the one domain that it sees."""
-        from i2i.data.batches import Labelled, Reduced
+        from i2i.data.batches import Images, Labelled, Reduced
 
         a, b = self.domains
         only = b if direction == "a2b" else a
         unlabelled = reads is Labelled and self.layout.name != "arrays"
-        return (only, only) if reads is Reduced or unlabelled else (a, b)
+        return (only, only) if reads in (Reduced, Images) or unlabelled else (a, b)
 
 
 def prepare(dataset: str, mirror: str | None, say: Callable[[str], None]) -> Prepared:
@@ -201,6 +201,7 @@ def _train(
     from i2i.methods import METHODS
     from i2i.trainer import Stopped, Trainer
     from i2i.watch import last_sheet
+    from i2i.zoo.base import Drawing
 
     view = _view(wanted)
     dataset, held = _open(wanted, data, METHODS[wanted.method.name].reads, view)
@@ -240,7 +241,10 @@ def _train(
             say(f"  {name:<10} {line} at {found['images']:,} images{where}")
     say(f"  sheet      {sheet or 'none'}")
     say(f"  report     {page}")
-    say(f"  translate  i2i translate PICTURE --model {run}")
+    if isinstance(method, Drawing):
+        say(f"  draw       i2i generate --model {run} -n 64 --sheet")
+    else:
+        say(f"  translate  i2i translate PICTURE --model {run}")
 
 
 def _train_watched(

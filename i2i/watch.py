@@ -25,6 +25,7 @@ from i2i.recipe import TURNED, Recipe
 from i2i.runs import checkpoint_of, checkpoints
 from i2i.trackers import Trackers
 from i2i.trainer import Trainer
+from i2i.zoo.base import Drawing
 
 if TYPE_CHECKING:
     from i2i.training import Prepared
@@ -88,17 +89,21 @@ class Watch:
 
     def sheet(self, trainer: Trainer) -> None:
         """A sample sheet of held-out pictures as PNG."""
-        rows = self.recipe.watch.sheet_rows
-        count = min(rows, len(self.held.shown))
-        batches = loader(self.held.shown, batch=1, shuffle=False, stop=count, device=trainer.device)
+        method, count = trainer.method, min(self.recipe.watch.sheet_rows, len(self.held.shown))
+        # What is drawn belongs to no picture: all rows at once. Pictures to translate may be of any size.
+        at_once = count if isinstance(method, Drawing) else 1
+        batches = loader(self.held.shown, batch=at_once, shuffle=False, stop=count, device=trainer.device)
         nets = self.used(trainer)
-        columns: dict[str, list[Any]] = {}
+        columns: dict[tuple[str, int], list[Any]] = {}
         for batch in batches:
-            for caption, picture in trainer.method.panels(nets, batch).items():
-                columns.setdefault(caption.format(**self.names), []).append(pixels(picture))
+            for caption, found in method.panels(nets, batch).items():
+                for i, column in enumerate(found.unbind(1) if found.ndim == 5 else [found]):
+                    key = (caption.format(**self.names), i)
+                    columns.setdefault(key, []).extend(pixels(picture[None]) for picture in column)
+        headers = ["" if i else caption for caption, i in columns]
         title = f"{self.recipe.method.name} · {self.dataset} · {self.held.split} · {trainer.images:,} images seen"
         path = self.run / "sheets" / f"{trainer.images:08d}.png"
-        sheets.save(sheets.sheet(list(zip(*columns.values(), strict=True)), list(columns), title), path)
+        sheets.save(sheets.sheet(list(zip(*columns.values(), strict=True)), headers, title), path)
         self.record("sheet", trainer, file=path.relative_to(self.run).as_posix())
         self.trackers.sheet(trainer.images, path)
 
@@ -124,7 +129,7 @@ class Watch:
         """The products as users would run them, and the classifiers."""
         maps = TURNED[self.data.maps] if self.turned else self.data.maps
         ways = {}
-        for name, used in self.used(trainer).items():
+        for name, used in ({} if isinstance(trainer.method, Drawing) else self.used(trainer)).items():
             target = "a" if name == "b2a" else "b"
             net: Any = trainer.products[name]
             call = fitted(used, net.multiple, net.scale)
@@ -167,8 +172,12 @@ class Watch:
     def write_model(self, trainer: Trainer, name: str, metrics: dict[str, float]) -> None:
         """The products as a model folder of the run."""
         a, b = self.names["a"], self.names["b"]
-        products, tensors = {}, {}
+        products, tensors, sampler = {}, {}, None
         for product, net in trainer.products.items():
+            if isinstance(trainer.method, Drawing):
+                sampler = trainer.method.described(net)
+                tensors[product] = net.state_dict()
+                continue
             source, target = (a, b) if product == "a2b" else (b, a)
             described: Any = net.config  # torch types every attribute of a network as a tensor or a network
             config = described.model_dump(mode="json")
@@ -186,7 +195,7 @@ class Watch:
             name=self.run.resolve().name, method=self.recipe.method.name, dataset=self.dataset,
             size=self.recipe.data.size, images=trainer.images, seconds=round(trainer.seconds, 1),
             products=products, classifiers=classifiers,
-            default=self.public("a2b") if products else "",
+            default=self.public("a2b") if products else "", sampler=sampler,
             inference=trainer.method.inference, metrics=metrics, licence=self.data.card.about.licence,
         )  # fmt: skip
         folder.write(self.run / name, info, tensors)

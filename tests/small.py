@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i import training
-from i2i.data.batches import Labelled, Pair, Reduced, Unpaired
+from i2i.data.batches import Images, Labelled, Pair, Reduced, Unpaired
 from i2i.methods import METHODS
 from i2i.methods.base import Method, Task
 from i2i.recipe import Recipe, build
@@ -45,7 +45,7 @@ def small_recipe(name: str, dataset: Path | str, images: int = 8, method: dict |
 
 def small_method(name: str) -> Method:
     cls = METHODS[name]
-    classes = 3 if cls.reads is Labelled else 0
+    classes = 3 if cls.reads in (Labelled, Images) else 0
     return cls(cls.Config.model_validate(small_config(name)), Task(size=(SIZE, SIZE), classes=classes))
 
 
@@ -54,5 +54,5 @@ def train_small(out: Path, wanted: Recipe) -> Path:
     return training._run(lambda: new(out, "unused"), wanted, False, None, quiet=True)
 
 
-FOLDERS = {Pair: "pairs", Unpaired: "domains", Reduced: "pictures", Labelled: "digits"}
+FOLDERS = {Pair: "pairs", Unpaired: "domains", Reduced: "pictures", Labelled: "digits", Images: "digits"}
 """The fixture that holds data of a batch type."""

@@ -51,7 +51,7 @@ def test_its_data_set_is_one_that_the_method_can_read(path: Path) -> None:
         return
     fitting = {
         "Pair": ("paired", "single"), "Unpaired": ("unpaired", "paired"), "Labelled": ("labelled", "single", "paired"),
-        "Reduced": ("single", "paired", "unpaired"),
+        "Reduced": ("single", "paired", "unpaired"), "Images": ("labelled", "single", "paired", "unpaired"),
     }  # fmt: skip
     assert card.load(found.data.dataset).kind in fitting[METHODS[found.method.name].reads.__name__]
 
@@ -59,7 +59,7 @@ def test_its_data_set_is_one_that_the_method_can_read(path: Path) -> None:
 @packaged
 def test_it_spells_out_every_setting_of_its_method_and_says_none_twice(path: Path) -> None:
     tree, _ = read_yaml(path, RecipeError)
-    assert set(tree["method"]) >= {"name", "generator", "inference"}
+    assert set(tree["method"]) >= {"name", "generator"}
     unsaid = set(METHODS[tree["method"]["name"]].Config.model_fields) - set(tree["method"])
     assert not unsaid, f"{path.name} leaves {unsaid} to the defaults"
 

@@ -27,6 +27,8 @@ from i2i.recipe import Optimizer
 from i2i.runs import checkpoints
 from i2i.state import read
 from i2i.trainer import Averages, Trainer, new_optimizer
+from i2i.zoo import ZOO
+from i2i.zoo.adversarial import Adversarial
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,7 +86,12 @@ ONE_OF_A_KIND = [
 """All methods, but those that read what another one reads already take their time under the marker slow."""
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+LINES = sorted(name for name in ZOO if issubclass(ZOO[name], Adversarial))
+RESUMED = [pytest.param(name, marks=pytest.mark.slow if name in LINES[1:] else ()) for name in sorted(METHODS)]
+"""Lines of the zoo's table share their class: test_zoo resumes each of them without a run folder."""
+
+
+@pytest.mark.parametrize("name", RESUMED)
 def test_resumed_equals_uninterrupted_bit_for_bit(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(FOLDERS[METHODS[name].reads])
     blocks = {"data": {"batch": 2}, "train": {"ema_halflife_images": 4}, "watch": {"save_images": 6}}
@@ -301,12 +308,13 @@ def test_a_loss_is_averaged_over_the_moves_of_its_player() -> None:
     assert losses.means() == {"G/gan": 2.0}
 
 
-@pytest.mark.parametrize("name", ONE_OF_A_KIND)
+@pytest.mark.parametrize("name", [p for p in ONE_OF_A_KIND if p.values[0] not in ZOO])
 def test_two_processes_equal_one_with_the_same_global_batch(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     folder = request.getfixturevalue(FOLDERS[METHODS[name].reads])
-    # What each process has for itself is left out: batch statistics, dropout and noise, pools.
+    # What each process has for itself is left out: batch statistics, dropout and noise, pools. And the zoo, which
+    # draws all that it learns from.
     method = plain(small_config(name))
     train = {"optimizer": {"name": "sgd", "lr": 0.01}, "precision": "fp32"}  # bf16 would round apart what is equal
     blocks = {"method": method, "watch": {"save_images": 6}, "train": train}

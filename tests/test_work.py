@@ -14,11 +14,13 @@ from i2i.data.batches import loader
 from i2i.methods import METHODS
 from i2i.methods.base import Task, together
 from i2i.nets import PatchConfig, build
+from i2i.zoo import ZOO
 
 
 class Work(NamedTuple):
-    """Of one step on one sample, in which every player moves: floating point operations of convolutions and matrix
-    products, forward and backward; and how often each network is run forward."""
+    """Of one step on one sample (two of what learns to draw, for batch norm), in which every player moves: floating
+    point operations of convolutions and matrix products, forward and backward; how often each network is run forward.
+    """
 
     flops: int
     runs: dict[str, int]
@@ -27,8 +29,10 @@ class Work(NamedTuple):
 WORK = {
     "ccgan": Work(flops=28312368, runs={"D": 4, "G": 1}),
     "cyclegan": Work(flops=116846592, runs={"ab": 2, "ba": 2, "Da": 2, "Db": 2}),
+    "dcgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
     "discogan": Work(flops=17708544, runs={"ab": 2, "ba": 2, "Da": 4, "Db": 4}),
     "dualgan": Work(flops=33976320, runs={"ab": 2, "ba": 2, "Da": 3, "Db": 3}),
+    "gan": Work(flops=668544, runs={"G": 1, "D": 2}),
     "pix2pix": Work(flops=12122112, runs={"G": 1, "D": 3}),
     "pixelda": Work(flops=25880272, runs={"T": 2, "G": 1, "D": 3}),
     "srgan": Work(flops=27503872, runs={"G": 1, "D": 3}),
@@ -49,7 +53,7 @@ def measured(name: str, request: pytest.FixtureRequest) -> Work:
         if layers:  # the first one, not the network: not everybody calls its forward
             runs[key] = 0
             layers[0].register_forward_hook(lambda *_, key=key: counted(key))
-    batch = next(loader(trainer.dataset, batch=1))
+    batch = next(loader(trainer.dataset, batch=2 if name in ZOO else 1))
     with FlopCounterMode(display=False) as counter:
         trainer.step(batch)
     return Work(counter.get_total_flops(), runs)

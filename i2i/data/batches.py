@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from i2i.data.labelled import LabelledPictures, Shown
+from i2i.data.labelled import LabelledImages, LabelledPictures, Shown
 from i2i.data.reduced import ReducedPictures, Reduction
 from i2i.data.samplers import BatchSampler, Place, mix
 from i2i.data.samples import Samples
@@ -69,7 +69,17 @@ class Labelled(NamedTuple):
     b_labels: Tensor
 
 
-Reads = type[Pair] | type[Unpaired] | type[Reduced] | type[Labelled]
+class Images(NamedTuple):
+    """Pictures to be drawn like: of two domains the second one (in the direction b2a, the first).
+
+    x: float32 [N, C, H, W] in [-1, 1]. labels: int64 [N], -1 where unknown.
+    """
+
+    x: Tensor
+    labels: Tensor
+
+
+Reads = type[Pair] | type[Unpaired] | type[Reduced] | type[Labelled] | type[Images]
 
 
 class Pictures(Samples):
@@ -105,7 +115,7 @@ def open_split(
             domain, seen with one channel and three, are pairs for colorization: each with its gray version as a.
         cache_bytes: disk (and page cache) for decoded pictures, per process; 0 decodes anew each time.
         who: the method's name, for the error.
-        shown: for Labelled: how many labels are shown; None shows all.
+        shown: for Labelled and Images: how many labels are shown; None shows all.
         reduction: for Reduced: how pictures are made smaller.
 
     Raises:
@@ -116,6 +126,8 @@ def open_split(
         _check(reads, split, who)
     if reads is Labelled:
         return LabelledPictures(reads, split, view, cache_bytes, shown, _target(split, view))
+    if reads is Images:
+        return LabelledImages(reads, split, view, cache_bytes, shown, _target(split, view))
     if reads is Reduced:
         if reduction is None:
             raise ValueError("Reduced needs a reduction")
@@ -159,6 +171,7 @@ _WANTS: dict[Reads, tuple[str, tuple[str, ...], str]] = {
     Unpaired: ("two domains", ("aligned", "paired", "unpaired"), "put each domain's pictures into trainA and trainB"),
     Reduced: ("pictures", ("single", "aligned", "paired", "unpaired"), "name a folder of pictures"),
     Labelled: ("labelled arrays or pictures", ("arrays", "single", "aligned", "paired", "unpaired"), "name a folder"),
+    Images: ("pictures", ("arrays", "single", "aligned", "paired", "unpaired"), "name a folder of pictures"),
 }
 """What each batch is made from: in words, the kinds of splits, and what to do about another."""
 

@@ -52,12 +52,14 @@ class Numbered:
     def label(self, i: int) -> int:
         return int(self.labels[self.rows[i]])
 
-    def show(self, shown: Shown, where: Path) -> None:
-        """Keep only so many pictures, equally many of each class: a pure function of the labels and the seed.
+    def shown(self, shown: Shown | None, where: Path) -> np.ndarray:
+        """The pictures that show their label, equally many of each class: a pure function of the labels and the seed.
 
         Raises:
             DataError: fewer than one for each class, or more than a class has.
         """
+        if shown is None or not shown.number:
+            return self.rows
         classes = np.unique(self.labels[self.labels >= 0])
         each, rest = divmod(shown.number, max(1, len(classes)))
         rarest = min((int((self.labels == c).sum()) for c in classes), default=0)
@@ -68,7 +70,23 @@ class Numbered:
         for c in classes:
             mine = np.flatnonzero(self.labels == c)
             kept.append(mine[permutation(len(mine), mix(shown.seed, int(c)))[:each]])
-        self.rows = np.sort(np.concatenate(kept))
+        return np.sort(np.concatenate(kept))
+
+
+def plain_side(
+    split: Split, view: View, cache_bytes: int, shown: Shown | None, plain: tuple[tuple[Path, ...], Half]
+) -> Side:
+    """Pictures without labels.
+
+    Raises:
+        DataError: labels are asked for.
+    """
+    channels = view.channels[1]
+    side = Side(*plain, Decoder(), channels, channels, view.resized)
+    side.keep(cache_bytes)
+    if shown and shown.number:
+        raise DataError(f"data.labelled={shown.number}: {split.a[0].parent} holds pictures without labels")
+    return side
 
 
 class LabelledPictures(Samples):
@@ -90,15 +108,10 @@ class LabelledPictures(Samples):
         if files:
             self.a = Numbered(*files[0], view.channels[0], view.resized)
             self.b = Numbered(*files[-1], view.channels[1], view.resized)
-            if shown and shown.number:
-                self.a.show(shown, files[0][1])
+            self.a.rows = self.a.shown(shown, files[0][1])
             self.classes = 1 + max(int(n.labels.max(initial=-1)) for n in (self.a, self.b))
         else:
-            channels = view.channels[1]
-            self.b = Side(*plain, Decoder(), channels, channels, view.resized)
-            self.b.keep(cache_bytes)
-            if shown and shown.number:
-                raise DataError(f"data.labelled={shown.number}: {split.a[0].parent} holds pictures without labels")
+            self.b = plain_side(split, view, cache_bytes, shown, plain)
         super().__init__(reads, (len(self.a) if self.a else 1, len(self.b)), tied=False)
         if not len(self.b) or (self.a is not None and not len(self.a)):
             raise DataError(f"{split.a[0]}: no images in this split")
@@ -117,3 +130,34 @@ class LabelledPictures(Samples):
             return parts
         a, a_labels, b, b_labels = (t if t.dtype == torch.uint8 else t.long() for t in parts)
         return (a, a_labels, b, b_labels) if self.a else (a[:0], a_labels[:0], b, b_labels)
+
+
+class LabelledImages(Samples):
+    """Samples for the batch ``Images``: (picture, its label), all there are; the label only where it is shown.
+
+    Of two labelled domains, as of two domains without labels, the one that would be painted.
+    """
+
+    def __init__(
+        self, reads: type, split: Split, view: View, cache_bytes: int, shown: Shown | None,
+        plain: tuple[tuple[Path, ...], Half],
+    ):  # fmt: skip
+        self.x: Numbered | Side
+        if split.kind == "arrays":
+            files = list(zip(split.a, split.b, strict=True))
+            images, labels = files[-1 if view.direction == "a2b" else 0]
+            self.x = Numbered(images, labels, view.channels[1], view.resized)
+            self.labels = np.full(len(self.x), UNKNOWN, np.int64)
+            known = self.x.shown(shown, labels)
+            self.labels[known] = self.x.labels[known]
+            self.classes = 1 + int(self.x.labels.max(initial=-1))
+        else:
+            self.x = plain_side(split, view, cache_bytes, shown, plain)
+            self.labels = np.full(len(self.x), UNKNOWN, np.int64)
+        super().__init__(reads, (len(self.x), len(self.x)), tied=True)
+        if not len(self.x):
+            raise DataError(f"{split.a[0]}: no images in this split")
+        self._augment = Augment(view)
+
+    def __getitem__(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
+        return self._augment.single(self.x[place.a], place.seed), self.labels[place.a]

@@ -1,4 +1,4 @@
-"""The table of contents: one file per paper, one line per method."""
+"""The table of contents: one file per paper, one line per method; the zoo has a table of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from i2i.methods.pix2pix import Pix2Pix
 from i2i.methods.pixelda import PixelDA
 from i2i.methods.srgan import SRGAN
 from i2i.methods.srresnet import SRResNet
+from i2i.zoo import ZOO
 
 METHODS: dict[str, type[Method]] = {
     "pix2pix": Pix2Pix,
@@ -21,4 +22,5 @@ METHODS: dict[str, type[Method]] = {
     "srresnet": SRResNet,
     "srgan": SRGAN,
     "ccgan": CCGAN,
+    **ZOO,
 }

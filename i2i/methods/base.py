@@ -21,7 +21,7 @@ from i2i.strict import Strict
 Update = tuple[str, dict[str, Tensor]]
 """The player to move, and its loss terms: already weighted, their sum is what the player minimizes."""
 
-Nets = Mapping[str, Callable[[Tensor], Tensor]]
+Nets = Mapping[str, Callable[..., Tensor]]
 """Products by name, as a user of the trained model would run them."""
 
 
@@ -40,15 +40,16 @@ class Method(nn.Module, ABC):
     """Base of all methods.
 
     A subclass sets ``self.players`` (name -> networks with one optimizer), ``self.products`` (``"a2b"``, ``"b2a"`` ->
-    generator: averaged, sampled, saved, exported) and ``self.inference`` (how products behave when used), and yields
-    its moves from ``step``. The order of the yields is the order of the updates. A method that learns labels sets
-    ``self.classifiers`` too (name -> network, pictures [N, C, H, W] to logits [N, classes]): measured and saved.
+    generator, or ``"sampler"``, see ``i2i.zoo.base``: averaged, sampled, saved, exported) and ``self.inference`` (how
+    products behave when used), and yields its moves from ``step``. The order of the yields is the order of the updates.
+    A method that learns labels sets ``self.classifiers`` too (name -> network, pictures [N, C, H, W] to logits
+    [N, classes]): measured and saved.
     """
 
     reads: ClassVar[type]
     """The batch type it wants, see i2i.data.batches; pictures are float32 [N, C, H, W] in [-1, 1]."""
-    reconstruction: ClassVar[str]
-    """The loss term ``player/term`` that falls when one batch is learned by heart."""
+    reconstruction: ClassVar[str] = ""
+    """The loss term ``player/term`` that falls when one batch is learned by heart; empty if there is none."""
 
     class Config(Strict):
         name: str
@@ -76,6 +77,7 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def panels(self, nets: Nets, batch: Any) -> dict[str, Tensor]:
         """The columns of a sample sheet: caption -> pictures [N, C, H, W] in [-1, 1]; ``nets`` are the products.
+        Several columns under one caption are [N, columns, C, H, W].
 
         ``{a}`` and ``{b}`` in a caption stand for the names of the domains.
         """
@@ -151,7 +153,7 @@ def detail(batch: Reduced, side: int = 256) -> Reduced:
 def together(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
     """``net`` of several batches of one shape [N, C, H, W], by one run: the same numbers in less time, since weights
     are read and their gradients made once. Batch norm would mix the batches' statistics: with it each runs alone."""
-    if any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules()):
+    if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in net.modules()):
         return tuple(net(x) for x in batches)
     return net(torch.cat(batches)).chunk(len(batches))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from i2i.data.batches import Unpaired
 from i2i.folder import Inference
-from i2i.losses import WASSERSTEIN, gradient_penalty, l1
+from i2i.losses import WASSERSTEIN, clip_weights, gradient_penalty, l1
 from i2i.methods.base import Method, Nets, Task, Update, as_built, new_discriminator, new_generator, there_and_back
 from i2i.nets import Discriminator, Generator, Init, PatchConfig, UNetConfig, starting_from
 from i2i.strict import Strict
@@ -78,7 +78,8 @@ class DualGAN(Method):
             terms["penalty_b"] = cfg.gp_weight * gradient_penalty(self.Db.forward, b, fake_b)
         yield "D", terms
         if cfg.loss == "clip":
-            self.clip()
+            for critic in (self.Da, self.Db):
+                clip_weights(critic, cfg.clip)
         if turn_of_g:
             yield (
                 "G",
@@ -89,13 +90,6 @@ class DualGAN(Method):
                     "reconstruction_b": cfg.lambda_v * l1(self.ab(fake_a), b),
                 },
             )
-
-    @torch.no_grad()
-    def clip(self) -> None:
-        """Every weight of the critics into [-clip, clip]: their slope is bounded (Arjovsky et al. 2017)."""
-        for critic in (self.Da, self.Db):
-            for weight in critic.parameters():
-                weight.clamp_(-self.cfg.clip, self.cfg.clip)
 
     def panels(self, nets: Nets, batch: Unpaired) -> dict[str, Tensor]:
         return there_and_back(nets, batch)

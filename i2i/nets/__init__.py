@@ -10,10 +10,12 @@ from torch import nn
 
 from i2i.nets.blocks import Init, InstanceNorm, Norm, Up, count, initialise, per_image
 from i2i.nets.context import Context, ContextConfig
+from i2i.nets.dcgan import DCGAN, DCGANConfig, DCGANCritic, DCGANCriticConfig
 from i2i.nets.encdec import EncDec, EncDecConfig
 from i2i.nets.flat_unet import FlatContext, FlatContextConfig, FlatUNet, FlatUNetConfig
 from i2i.nets.judge import Judge, JudgeConfig
 from i2i.nets.lab import LabUNet, LabUNetConfig
+from i2i.nets.mlp import MLP, MLPConfig, MLPCritic, MLPCriticConfig
 from i2i.nets.msrresnet import MSRResNet, MSRResNetConfig
 from i2i.nets.patch import PatchConfig, patch, receptive_field
 from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
@@ -26,12 +28,12 @@ from i2i.nets.whole import Whole, WholeConfig
 from i2i.strict import Strict
 
 __all__ = [
-    "NETS", "AnyGenerator", "Classifier", "Context", "ContextConfig", "DigitsConfig", "Discriminator", "EncDec",
-    "EncDecConfig", "FlatContextConfig", "FlatUNetConfig", "Generator", "Init", "InstanceNorm", "Judge",
-    "JudgeConfig", "LabUNetConfig", "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig",
-    "Plain", "PlainConfig", "ResNet", "ResNetConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet", "UNetConfig",
-    "Up", "WholeConfig", "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
-    "takes_mask",
+    "NETS", "AnyGenerator", "Classifier", "Context", "ContextConfig", "Critic", "DCGANConfig", "DCGANCriticConfig",
+    "DigitsConfig", "Discriminator", "Drawer", "EncDec", "EncDecConfig", "FlatContextConfig", "FlatUNetConfig",
+    "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "MLPConfig", "MLPCriticConfig",
+    "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet",
+    "ResNetConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build",
+    "count", "initialise", "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -52,6 +54,10 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "digits": Digits,
     "whole": Whole,
     "judge": Judge,
+    "mlp": MLP,
+    "mlp_critic": MLPCritic,
+    "dcgan": DCGAN,
+    "dcgan_critic": DCGANCritic,
 }
 
 Generator = Annotated[UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig, Field(discriminator="net")]
@@ -72,6 +78,10 @@ AnyGenerator = Annotated[
 ]
 """What a trained model may hold: also networks of other projects, which nothing here trains."""
 Discriminator = PatchConfig
+Drawer = Annotated[MLPConfig | DCGANConfig, Field(discriminator="net")]
+"""What draws pictures from random numbers, see ``i2i.nets.drawn``."""
+Critic = Annotated[MLPCriticConfig | DCGANCriticConfig, Field(discriminator="net")]
+"""What judges pictures of the size that it is made for."""
 Classifier = Annotated[DigitsConfig | JudgeConfig, Field(discriminator="net")]
 
 

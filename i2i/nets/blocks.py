@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from i2i.errors import ModelError
 
@@ -67,6 +68,19 @@ class BottleneckNorm(nn.BatchNorm2d):
                 "the bottleneck of this encoder-decoder is normalized over the batch, and holds one number of a batch "
                 "of one: data.batch=2 or more, or method.generator.bottleneck=0"
             )
+        return super().forward(x)
+
+
+class PairNorm(nn.BatchNorm1d):
+    """Batch norm of fully connected layers.
+
+    Raises:
+        ModelError: in training, a batch of one, which has no statistics.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) == 1:
+            raise ModelError("batch norm of fully connected layers has no statistics of a single picture: data.batch=2")
         return super().forward(x)
 
 
@@ -145,7 +159,8 @@ def initialise(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> Non
     """Draw the first weights, as the published trainings do; from torch's global random numbers.
 
     Convolutions and linear layers: ``normal`` N(0, gain), ``xavier`` and ``orthogonal`` with that gain, ``kaiming`` by
-    fan-in (it has no gain). Batch norms: weight N(1, gain). Every bias 0.
+    fan-in (it has no gain). Batch norms: weight N(1, gain). Every bias 0. Where a weight is divided by its spectral
+    norm, the weight itself is drawn, and the estimate of the norm is made anew.
     """
     draw = {
         "normal": lambda w: nn.init.normal_(w, 0.0, gain),
@@ -155,7 +170,13 @@ def initialise(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> Non
     }[init]
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            draw(layer.weight)
+            if is_parametrized(layer, "weight"):
+                wrapped: Any = layer.parametrizations
+                draw(wrapped.weight.original)
+                for _ in range(15):  # a power iteration each time that it is read, as many as when it was wrapped
+                    layer.weight  # noqa: B018
+            else:
+                draw(layer.weight)
         elif isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, gain)
         else:

@@ -14,7 +14,8 @@ from i2i.nets.blocks import Noise, per_image
 
 
 class Used:
-    """``net`` behaving as ``inference`` states; [N, C, H, W] in [-1, 1] -> the same, float32, without gradients.
+    """``net`` behaving as ``inference`` states; [N, C, H, W] in [-1, 1] -> the same, float32, without gradients. What
+    draws pictures is given z, and labels if it can be asked for classes.
 
     A picture's result does not depend on its neighbors in the batch, on earlier calls or the caller's random numbers.
     It works on a copy of ``net``, made now.
@@ -28,9 +29,9 @@ class Used:
                 layer.train(self.noisy)
 
     @torch.inference_mode()
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *labels: Tensor) -> Tensor:
         if not self.noisy:
-            return self.net(x).float()
+            return self.net(x, *labels).float()
         out = []
         for one in x.split(1):
             with seeded(self.seed, x.device):

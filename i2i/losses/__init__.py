@@ -1,0 +1,22 @@
+"""Adversarial games, penalties, reconstruction: pure functions on tensors, one citation each."""
+
+from __future__ import annotations
+
+from i2i.losses.games import CONTESTS, GAMES, WASSERSTEIN, Contest, Game, GanName, each
+from i2i.losses.penalties import (
+    clip_weights,
+    divergence_penalty,
+    dragan_penalty,
+    gradient_penalty,
+    orthogonal_penalty,
+    quadratic_potential,
+    r1_penalty,
+    slopes,
+)
+from i2i.losses.reconstruction import cross_entropy, feature_matching, l1, l1_inside, l2, pairwise_mse
+
+__all__ = [
+    "CONTESTS", "GAMES", "WASSERSTEIN", "Contest", "Game", "GanName", "clip_weights", "cross_entropy",
+    "divergence_penalty", "dragan_penalty", "each", "feature_matching", "gradient_penalty", "l1", "l1_inside", "l2",
+    "orthogonal_penalty", "pairwise_mse", "quadratic_potential", "r1_penalty", "slopes",
+]  # fmt: skip

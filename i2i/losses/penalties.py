@@ -1,0 +1,98 @@
+"""What bounds a discriminator or keeps it smooth: penalties on its slope and on its weights.
+
+All are taken in float32, also under autocast. The value of a picture is the mean of its verdicts, which is what a game
+charges. Each picture needs a slope of its own: no batch norm in the critic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Critic = Callable[[Tensor], Tensor]
+
+
+def slopes(critic: Critic, x: Tensor) -> Tensor:
+    """The length of the gradient of each picture's value: [N, C, H, W] -> float32 [N]."""
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.detach().float().requires_grad_()
+        values = critic(x).reshape(len(x), -1).mean(1)
+        (found,) = torch.autograd.grad(values.sum(), x, create_graph=True)
+        return found.flatten(1).norm(dim=1)
+
+
+def between(real: Tensor, fake: Tensor) -> Tensor:
+    """A point between each real picture and a fake one, drawn from torch's global random numbers: float32."""
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    return torch.lerp(real.detach().float(), fake.detach().float(), share)
+
+
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """How far the slope of ``critic`` is from 1 between real and fake pictures [N, C, H, W].
+
+    Gulrajani et al. 2017, arXiv:1704.00028, eq. 3, without the weight.
+    """
+    return (slopes(critic, between(real, fake)) - 1).square().mean()
+
+
+def divergence_penalty(critic: Critic, real: Tensor, fake: Tensor, power: float = 6.0) -> Tensor:
+    """The slope between real and fake pictures, to a power.
+
+    Wu et al. 2018, arXiv:1712.01026, without the weight: Wasserstein divergence.
+    """
+    return slopes(critic, between(real, fake)).pow(power).mean()
+
+
+def dragan_penalty(critic: Critic, real: Tensor) -> Tensor:
+    """How far the slope is from 1 around real pictures.
+
+    Kodali et al. 2017, arXiv:1705.07215, without the weight. The noise is that of its released program, where the paper
+    has a normal one: uniform, up to half of the standard deviation of the batch, times a share drawn for each picture.
+    """
+    real = real.detach().float()
+    around = real + 0.5 * real.std() * torch.rand_like(real)
+    return (slopes(critic, between(real, around)) - 1).square().mean()
+
+
+def r1_penalty(critic: Critic, real: Tensor) -> Tensor:
+    """Half the squared slope at real pictures (Mescheder et al. 2018, arXiv:1801.04406, eq. 9, without the weight)."""
+    return slopes(critic, real).square().mean() / 2
+
+
+def quadratic_potential(
+    real_scores: Tensor, fake_scores: Tensor, real: Tensor, fake: Tensor, norm: int, weight: float
+) -> Tensor:
+    """The squared difference of two verdicts, by the distance of their pictures.
+
+    Su 2018, arXiv:1811.07296: (D(x_r) - D(x_f))^2 / (2 lambda d(x_r, x_f)), ``weight`` is lambda. d is the mean
+    absolute difference (``norm`` 1) or the root of the mean squared one (2), as in its released program.
+    """
+    apart = (real.detach().float() - fake.detach().float()).flatten(1)
+    distance = apart.abs().mean(1) if norm == 1 else apart.square().mean(1).sqrt()
+    risen = (real_scores.float() - fake_scores.float()).flatten(1).mean(1)
+    return (risen.square() / (2 * weight * distance.clamp_min(1e-6))).mean()
+
+
+def orthogonal_penalty(nets: list[nn.Module]) -> Tensor:
+    """How far the rows of each weight matrix are from being orthogonal, whatever their lengths.
+
+    Brock et al. 2018, arXiv:1809.11096, eq. 3: the squared entries of W W^T off its diagonal, summed, without the
+    weight. Matrices of one row have none.
+    """
+    total = torch.zeros((), device=next(nets[0].parameters()).device)
+    for layer in (layer for net in nets for layer in net.modules()):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            weight = layer.weight.float()
+            rows = (weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight).flatten(1)
+            products = rows @ rows.T
+            total = total + products.square().sum() - products.diagonal().square().sum()
+    return total
+
+
+@torch.no_grad()
+def clip_weights(net: nn.Module, most: float) -> None:
+    """Every weight into [-most, most]: the slope is bounded (Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1)."""
+    for weight in net.parameters():
+        weight.clamp_(-most, most)

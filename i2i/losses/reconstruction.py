@@ -1,0 +1,52 @@
+"""How far one thing is from another: pictures, features, labels. Each gives a scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Squared distance of what a discriminator sees in a batch of fakes and in one of real pictures, on the mean.
+
+    Each layer's features [N, ...] are averaged over the batch, their distance over its elements; layers are summed
+    (Salimans et al. 2016, arXiv:1606.03498, section 3.1). No gradient flows to ``real``.
+    """
+    seen = [f.float().mean(0) - r.detach().float().mean(0) for f, r in zip(fake, real, strict=True)]
+    return torch.stack([difference.square().mean() for difference in seen]).sum()
+
+
+def l2(output: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of two tensors of one shape (Ledig et al. 2017, arXiv:1609.04802, eq. 4)."""
+    return F.mse_loss(output.float(), target.float())
+
+
+def pairwise_mse(output: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+    """How much the differences between the pixels of ``source`` changed, where ``mask`` is set: [N, C, H, W], bool
+    [N, 1, H, W] (masked pairwise mean squared error, Bousmalis et al. 2017, arXiv:1612.05424, eq. 5).
+
+    With d = output - source in the k values under a picture's mask: sum(d^2) / k - (sum(d) / k)^2, the mean over the
+    batch. A change of all of them by one amount costs nothing. A picture without a masked pixel counts 0.
+    """
+    d = (output.float() - source.float()) * mask
+    k = (mask.sum((1, 2, 3)) * output.shape[1]).clamp_min(1)
+    return (d.square().sum((1, 2, 3)) / k - (d.sum((1, 2, 3)) / k).square()).mean()
+
+
+def l1(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of two tensors of one shape (Isola et al. 2017, eq. 3)."""
+    return F.l1_loss(output.float(), target.float())
+
+
+def l1_inside(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference where ``mask`` [N, 1, H, W] is 1, over all such values of [N, C, H, W]."""
+    inside = mask.float().expand_as(target)
+    return ((output.float() - target.float()).abs() * inside).sum() / inside.sum().clamp(min=1)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean negative log-likelihood of the right classes: logits [N, K], labels int64 [N]."""
+    return F.cross_entropy(logits.float(), labels)

@@ -1,0 +1,103 @@
+"""DCGAN: Radford, Metz, Chintala 2016, "Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks", arXiv:1511.06434: both networks, with 4x4 convolutions as in its released program."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from i2i.errors import ModelError
+from i2i.nets.blocks import Norm, check, double, has_bias, norm_layer
+from i2i.nets.drawn import DrawsConfig, SeesConfig, asked, spectral_if
+
+
+def smallest(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """How often pictures of ``size`` are halved, and what is left: while both sides are even and 4 pixels remain. 64
+    and 32 end at 4 x 4, 28 at 7 x 7.
+
+    Raises:
+        ModelError: a side is no multiple of 4.
+    """
+    height, width = size
+    if height % 4 or width % 4:
+        raise ModelError(f"a DCGAN needs pictures whose sides are multiples of 4, not {height}x{width}")
+    halvings = 0
+    while not height % 2 and not width % 2 and min(height, width) >= 8:
+        height, width, halvings = height // 2, width // 2, halvings + 1
+    return halvings, (height, width)
+
+
+class DCGANConfig(DrawsConfig):
+    """``width`` channels in the layer before the picture, twice as many in each one before, at most 8 times as many.
+    The paper's, for 64 pixels: 1024, 512, 256, 128."""
+
+    net: Literal["dcgan"] = "dcgan"
+    width: int = Field(128, ge=1, le=1024)
+    norm: Norm = "batch"
+    spectral: bool = False
+
+
+class DCGAN(nn.Module):
+    """A generator: [N, latent] -> [N, outputs, H, W] in [-1, 1]. z is projected to the smallest picture, which is
+    doubled by transposed convolutions. Classes are one-hot values beside z.
+
+    Raises:
+        ModelError: a side of the size is no multiple of 4.
+    """
+
+    def __init__(self, config: DCGANConfig):
+        super().__init__()
+        self.config, wrap, norm = config, spectral_if(config.spectral), config.norm
+        doublings, left = smallest(config.size)
+        widths = [config.width * min(2**i, 8) for i in reversed(range(doublings))]
+        bias = has_bias(norm)
+        self.project = wrap(nn.Linear(config.latent + config.classes, widths[0] * left[0] * left[1], bias=bias))
+        self.shape = (widths[0], *left)
+        layers: list[nn.Module] = [norm_layer(norm, widths[0]), nn.ReLU(True)]
+        for inner, outer in pairwise(widths):
+            layers += [wrap(double("transpose", inner, outer, bias)), norm_layer(norm, outer), nn.ReLU(True)]
+        self.model = nn.Sequential(*layers, wrap(double("transpose", widths[-1], config.outputs, True)), nn.Tanh())
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.model(self.project(asked(z, labels, self.config)).unflatten(1, self.shape))
+
+
+class DCGANCriticConfig(SeesConfig):
+    """``width`` channels after the first convolution, twice as many after each further one, at most 8 times as many."""
+
+    net: Literal["dcgan_critic"] = "dcgan_critic"
+    width: int = Field(128, ge=1, le=1024)
+    norm: Norm = "batch"
+    spectral: bool = False
+
+
+class DCGANCritic(nn.Module):
+    """[N, inputs, H, W] of the size in its config -> logits [N, 1]: strided convolutions, then one linear layer.
+
+    Raises:
+        ModelError: of another size, a side is no multiple of 4, or the channels are wrong.
+    """
+
+    def __init__(self, config: DCGANCriticConfig):
+        super().__init__()
+        self.config, wrap, norm = config, spectral_if(config.spectral), config.norm
+        halvings, left = smallest(config.size)
+        widths = [config.inputs, *(config.width * min(2**i, 8) for i in range(halvings))]
+        layers: list[nn.Module] = []
+        for i, (outer, inner) in enumerate(pairwise(widths)):
+            kind = norm if i else "none"  # the paper: none where the picture comes in
+            layers += [wrap(nn.Conv2d(outer, inner, 4, 2, 1, bias=has_bias(kind)))]
+            layers += [norm_layer(kind, inner), nn.LeakyReLU(0.2, True)]
+        self.trunk = nn.Sequential(*layers, nn.Flatten())
+        self.real = wrap(nn.Linear(widths[-1] * left[0] * left[1], 1))
+
+    def features(self, x: Tensor) -> Tensor:
+        """[N, F]: what the last convolution makes of the pictures."""
+        check(x, "this critic", self.config.inputs, size=self.config.size)
+        return self.trunk(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.real(self.features(x))

@@ -1,0 +1,104 @@
+"""Two players, two moves: the game of Goodfellow et al. 2014, "Generative Adversarial Networks", arXiv:1406.2661, and
+of all whose step is the same. What differs are networks, contest and penalty: a line in the table of ``i2i.zoo``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import AfterValidator, Field, create_model, model_validator
+from torch import Tensor, nn
+
+from i2i.data.batches import Images
+from i2i.errors import RecipeError, did_you_mean
+from i2i.latents import Latent
+from i2i.losses import CONTESTS, clip_weights
+from i2i.methods.base import Task, Update, together
+from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init, starting_from
+from i2i.strict import Strict
+from i2i.zoo.base import Drawing, new_critic, new_drawer
+from i2i.zoo.penalties import AnyPenalty, NoPenalty, Seen
+
+
+def _known(name: str) -> str:
+    if name not in CONTESTS:
+        raise ValueError(f"{name!r} is not known{did_you_mean(name, CONTESTS)} (one of {', '.join(CONTESTS)})")
+    return name
+
+
+class Adversarial(Drawing):
+    """D learns to tell pictures from what G draws, G to be taken for real (arXiv:1406.2661, algorithm 1).
+
+    One draw of fakes serves both moves.
+    """
+
+    class Config(Strict):
+        """A named GAN, as its paper or its table line has it; a recipe may change all but the name."""
+
+        name: str
+        game: Annotated[str, AfterValidator(_known)] = "vanilla"  # of i2i.losses.CONTESTS
+        penalty: AnyPenalty = NoPenalty()
+        clip: float = Field(0.0, ge=0)  # every weight of D is kept in [-clip, clip]; 0: as it is
+        n_critic: int = Field(1, ge=1)  # steps of D for one of G
+        latent: Latent = Latent(noise=100)
+        generator: Drawer = DCGANConfig()
+        discriminator: Critic = DCGANCriticConfig()
+        init: Init = "normal"
+
+        @model_validator(mode="after")
+        def _has_an_end(self) -> Adversarial.Config:
+            bounded = self.penalty.bounds or self.clip or self.discriminator.spectral
+            if not CONTESTS[self.game].bounded and not bounded:
+                raise ValueError(
+                    f"the game {self.game} has no end unless the slope of D is bounded: by method.penalty, "
+                    "method.clip or method.discriminator.spectral"
+                )
+            return self
+
+    def __init__(self, cfg: Config, task: Task):
+        super().__init__()
+        self.cfg, self.latent, self.game = cfg, cfg.latent, CONTESTS[cfg.game]
+        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        self.D = new_critic(cfg.discriminator, task, cfg.init)
+        if cfg.penalty.slopes and any(isinstance(layer, nn.BatchNorm2d) for layer in self.D.modules()):
+            raise RecipeError(
+                f"method.penalty: {cfg.penalty.kind} takes the slope at each picture, and batch norm mixes the "
+                "pictures of a batch: take method.discriminator.norm=none or instance"
+            )
+        self.players = {"D": [self.D], "G": [self.G]}
+        self.products = {"sampler": self.G}
+
+    def step(self, batch: Images, it: int) -> Iterator[Update]:
+        x, cfg = batch.x, self.cfg
+        turn_of_g = (it + 1) % cfg.n_critic == 0
+        with torch.set_grad_enabled(turn_of_g):
+            fake = self.G(self.draw(x))
+        real_scores, fake_scores = together(self.D, x, fake.detach())
+        # forward: what torch.compile makes of a network has no second derivatives.
+        seen = Seen(self.D.forward, x, fake.detach(), real_scores, fake_scores)
+        yield "D", {**self.game.judge(real_scores, fake_scores), **cfg.penalty.terms(seen, it)}
+        if cfg.clip:
+            clip_weights(self.D, cfg.clip)
+        if turn_of_g:
+            yield "G", {"gan": self.game.fool(self.D(fake), self.compared(x))}
+
+    def compared(self, x: Tensor) -> Tensor:
+        """What G's fakes are compared with: D's scores of real pictures, if the game asks for them; [N, 1]."""
+        if not self.game.compares:
+            return x.new_empty(0, 1)
+        with torch.no_grad():
+            return self.D(x)
+
+
+def named(paper: str, default: Adversarial.Config) -> type[Adversarial]:
+    """The method of a table line: ``Adversarial`` with other defaults, and a config that knows its own name."""
+    fields: dict[str, Any] = {"name": (Literal[default.name], default.name)}
+    for key, field in Adversarial.Config.model_fields.items():
+        if key != "name":
+            value = getattr(default, key)
+            kind: Any = field.rebuild_annotation()
+            partly = key in ("generator", "discriminator")  # a recipe's block says only what differs
+            fields[key] = (Annotated[kind, starting_from(value)] if partly else kind, value)
+    config = create_model("Config", __base__=Adversarial.Config, __module__=__name__, **fields)
+    return type(default.name, (Adversarial,), {"Config": config, "__doc__": paper, "__module__": __name__})

@@ -1,0 +1,88 @@
+"""What all methods of the zoo share: a generator that draws pictures, and how it is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from i2i.data.batches import Images
+from i2i.errors import ModelError, RecipeError
+from i2i.folder import Inference, Sampler
+from i2i.latents import Latent
+from i2i.methods.base import Method, Nets, Task
+from i2i.nets import Init, build, initialise
+from i2i.zoo.drawn import draw
+
+COLUMNS = 10
+"""Drawn pictures in a row of a sheet."""
+
+
+class Drawing(Method):
+    """A method whose product, the sampler, draws pictures from ``latent``; with ``classes``, the ones asked for.
+
+    A subclass sets ``players``, ``latent``, ``self.products = {"sampler": G}``, and ``classes`` where G takes labels.
+    """
+
+    reads = Images
+    latent: Latent
+    classes: int = 0
+    inference = Inference(norm="running", dropout=False)
+
+    def draw(self, like: Tensor) -> Tensor:
+        """z for as many pictures as ``like`` has, where it lies: [N, latent.size]."""
+        return draw(self.latent, len(like), like.device)
+
+    def described(self, net: nn.Module) -> Sampler:
+        """What a model folder says of the sampler ``net``."""
+        config: Any = net.config  # torch types every attribute of a network as a tensor or a network
+        return Sampler(
+            generator=config.model_dump(mode="json"), latent=self.latent, classes=self.classes, size=config.size,
+            channels=config.outputs,
+        )  # fmt: skip
+
+    def panels(self, nets: Nets, batch: Images) -> dict[str, Tensor]:
+        return {"{a}": batch.x, "drawn": self.drawn(nets, batch.x)}
+
+    def drawn(self, nets: Nets, like: Tensor) -> Tensor:
+        """The same z at every time, of seed 0: [rows, COLUMNS, C, H, W], as many rows as ``like`` has pictures. With
+        classes each row is one of them, and a column shows one z."""
+        rows, random = len(like), np.random.default_rng(0)
+        if self.classes:
+            z = torch.from_numpy(self.latent.draw(COLUMNS, random)).repeat(rows, 1).to(like.device)
+            labels = (torch.arange(rows, device=like.device) % self.classes).repeat_interleave(COLUMNS)
+            pictures = nets["sampler"](z, labels)
+        else:
+            z = torch.from_numpy(self.latent.draw(rows * COLUMNS, random)).to(like.device)
+            pictures = nets["sampler"](z)
+        return pictures.unflatten(0, (rows, COLUMNS))
+
+
+def new_drawer(config: Any, latent: Latent, task: Task, init: Init, classes: int = 0) -> nn.Module:
+    """A generator with fresh weights, that draws pictures like the data.
+
+    Raises:
+        RecipeError: it cannot draw pictures of this size.
+    """
+    return _new("generator", config, {"latent": latent.size, "classes": classes, "outputs": task.b}, task, init)
+
+
+def new_critic(config: Any, task: Task, init: Init, **more: int) -> nn.Module:
+    """A discriminator or an encoder with fresh weights, that sees pictures like the data; ``more`` of its config.
+
+    Raises:
+        RecipeError: it cannot see pictures of this size.
+    """
+    return _new("discriminator", config, {"inputs": task.b, **more}, task, init)
+
+
+def _new(what: str, config: BaseModel, update: dict[str, int], task: Task, init: Init) -> nn.Module:
+    try:
+        net = build(config.model_copy(update={**update, "size": task.size}))
+    except ModelError as e:
+        raise RecipeError(f"data.size: {e} (method.{what})") from e
+    initialise(net, init)
+    return net
