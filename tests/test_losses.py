@@ -8,7 +8,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from i2i.losses import GAMES, WASSERSTEIN, feature_matching, gradient_penalty, l1, l2
+from i2i.losses import (
+    CONTESTS,
+    GAMES,
+    WASSERSTEIN,
+    clip_weights,
+    divergence_penalty,
+    dragan_penalty,
+    feature_matching,
+    gaussian_kl,
+    gradient_penalty,
+    l1,
+    l2,
+    orthogonal_penalty,
+    pulling_away,
+    quadratic_potential,
+    r1_penalty,
+)
 from i2i.nets import PatchConfig, build
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 0.0]])
@@ -144,3 +160,108 @@ def test_gradient_penalty_with_a_compiled_critic():
     x = torch.rand(1, 3, 8, 8)
     gradient_penalty(critic.forward, x, x).backward()
     assert critic.model[0].weight.grad is not None
+
+
+# -- contests: a game may compare the two batches ----------------------------------------------------------------------
+
+REAL, FAKE = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [-2.0]])
+PARTITION = math.log(sum(math.exp(x) for x in (1, 3, 0, -2)))
+CONTEST_VALUES = {
+    # what D is charged, what G is charged
+    "vanilla": (
+        {"real": (softplus(-1) + softplus(-3)) / 2, "fake": (softplus(0) + softplus(-2)) / 2},
+        (softplus(0) + softplus(2)) / 2,
+    ),
+    "saturating": (
+        {"real": (softplus(-1) + softplus(-3)) / 2, "fake": (softplus(0) + softplus(-2)) / 2},
+        (math.log(1 / 2) + math.log(1 - 1 / (1 + math.exp(2)))) / 2,  # log(1 - D), D the sigmoid of the score
+    ),
+    "boundary": (
+        {"real": (softplus(-1) + softplus(-3)) / 2, "fake": (softplus(0) + softplus(-2)) / 2},
+        (0 + (math.log(1 / (1 + math.exp(2))) - math.log(1 - 1 / (1 + math.exp(2)))) ** 2 / 2) / 2,
+    ),
+    "lsgan": ({"real": (0 + 4) / 2, "fake": (0 + 4) / 2}, (1 + 9) / 2),
+    "hinge": ({"real": 0.0, "fake": (1 + 0) / 2}, 1.0),
+    "wasserstein": ({"real": -2.0, "fake": -1.0}, 1.0),
+    "softmax": ({"softmax": PARTITION - (1 + 3) / 2}, PARTITION - (1 + 3 + 0 - 2) / 4),
+    "relativistic": ({"relative": (softplus(-1) + softplus(-5)) / 2}, (softplus(1) + softplus(5)) / 2),
+    "relativistic_average": (  # the means are 2 and -1
+        {"relative": (softplus(-2) + softplus(-4)) / 2 + (softplus(-2) + softplus(-4)) / 2},
+        (softplus(2) + softplus(4)) / 2 + (softplus(2) + softplus(4)) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTESTS)
+def test_contests(name):
+    contest, (judged, fooled) = CONTESTS[name], CONTEST_VALUES[name]
+    found = contest.judge(REAL, FAKE)
+    assert {key: value.item() for key, value in found.items()} == pytest.approx(judged, abs=1e-6)
+    assert contest.fool(FAKE, REAL).item() == pytest.approx(fooled, abs=1e-6)
+    assert contest.fool(FAKE.bfloat16(), REAL.bfloat16()).dtype == torch.float32
+    unseen = contest.fool(FAKE, REAL + 1)
+    assert (unseen.item() != pytest.approx(fooled, abs=1e-6)) == contest.compares
+    assert contest.bounded == (name != "wasserstein")
+
+
+def test_divergence_penalty_of_a_linear_critic():
+    real, fake = torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2)
+    slope = math.sqrt(2 * (1.5**2 + 2**2))
+    assert divergence_penalty(Linear(3.0, 4.0), real, fake, power=6.0).item() == pytest.approx(slope**6, rel=1e-5)
+    assert divergence_penalty(Linear(3.0, 4.0), real, fake, power=2.0).item() == pytest.approx(slope**2, rel=1e-5)
+
+
+def test_r1_is_taken_at_real_pictures():
+    real = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
+    assert r1_penalty(lambda x: x.square(), real).item() == pytest.approx((2**2 + 6**2) / 2 / 2)
+
+
+def test_dragan_looks_around_real_pictures():
+    torch.manual_seed(0)
+    seen = []
+    real = torch.tensor([-1.0, 1.0]).repeat(500).view(250, 1, 2, 2)
+    penalty = dragan_penalty(lambda x: seen.append(x.detach()) or 3 * x, real)
+    assert penalty.item() == pytest.approx((3 / 4 * 2 - 1) ** 2)  # 3 / 4 for each of four pixels: a slope of 3 / 2
+    away = seen[0] - real
+    assert away.min() >= 0
+    assert 0.45 < away.max() <= 0.5 * real.std()
+    assert (away.std((1, 2, 3)) > 0).all(), "each pixel has noise of its own"
+
+
+@pytest.mark.parametrize(("norm", "distance"), [(1, (1 + 3) / 2), (2, math.sqrt((1 + 9) / 2))])
+def test_quadratic_potential(norm, distance):
+    real, fake = torch.tensor([[[[1.0, 3.0]]]]), torch.zeros(1, 1, 1, 2)
+    value = quadratic_potential(torch.tensor([[5.0]]), torch.tensor([[1.0]]), real, fake, norm, weight=10.0)
+    assert value.item() == pytest.approx(4**2 / (2 * 10 * distance))
+
+
+def test_orthogonal_penalty():
+    layer = nn.Linear(2, 2, bias=False)
+    layer.weight.data = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert orthogonal_penalty(layer).item() == pytest.approx(2 * (1 * 3 + 2 * 4) ** 2)
+    layer.weight.data = torch.tensor([[3.0, 0.0], [0.0, 0.1]])
+    assert orthogonal_penalty(layer).item() == 0  # lengths do not count
+    tall = nn.Linear(1, 3, bias=False)
+    assert orthogonal_penalty(tall).item() == pytest.approx(0, abs=1e-6)  # a single column
+    up = nn.ConvTranspose2d(2, 1, 1, bias=False)
+    up.weight.data = torch.tensor([[[[2.0]]], [[[3.0]]]])
+    assert orthogonal_penalty(up).item() == pytest.approx(0, abs=1e-6)  # one row: the picture that comes out
+
+
+def test_clipped_weights():
+    layer = nn.Linear(2, 1)
+    layer.weight.data, layer.bias.data = torch.tensor([[0.5, -0.005]]), torch.tensor([-3.0])
+    clip_weights(layer, 0.01)
+    assert layer.weight.flatten().tolist() == pytest.approx([0.01, -0.005])
+    assert layer.bias.tolist() == pytest.approx([-0.01])
+
+
+def test_gaussian_kl():
+    mean, log_variance = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, math.log(4)], [0.0, 0.0]])
+    assert gaussian_kl(mean, log_variance).item() == pytest.approx(((1 + 0) + (4 - 1 - math.log(4))) / 2 / 2)
+
+
+def test_pulling_away():
+    codes = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 5.0]])
+    assert pulling_away(codes).item() == pytest.approx(2 * (0.5 + 0 + 0.5) / 6)
+    assert pulling_away(codes[:1]).item() == 0

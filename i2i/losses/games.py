@@ -120,7 +120,8 @@ def relativistic_average(better: Tensor, worse: Tensor) -> Tensor:
     return F.softplus(worse.mean() - better).mean() + F.softplus(worse - better.mean()).mean()
 
 
-def _compared(charge: Callable[[Tensor, Tensor], Tensor]) -> Contest:
+def compared(charge: Callable[[Tensor, Tensor], Tensor]) -> Contest:
+    """A contest in which D wants real pictures to do better than fakes, and G the opposite."""
     return Contest(judge=lambda real, fake: {"relative": charge(real, fake)}, fool=charge, compares=True)
 
 
@@ -130,6 +131,6 @@ CONTESTS: dict[str, Contest] = {
     "boundary": _vanilla(boundary_seeking),
     "softmax": Contest(softmax_judge, softmax_fool, compares=True),
     "wasserstein": each(WASSERSTEIN, bounded=False),
-    "relativistic": _compared(relativistic),
-    "relativistic_average": _compared(relativistic_average),
+    "relativistic": compared(relativistic),
+    "relativistic_average": compared(relativistic_average),
 }

@@ -75,17 +75,18 @@ def quadratic_potential(
     return (risen.square() / (2 * weight * distance.clamp_min(1e-6))).mean()
 
 
-def orthogonal_penalty(nets: list[nn.Module]) -> Tensor:
-    """How far the rows of each weight matrix are from being orthogonal, whatever their lengths.
+def orthogonal_penalty(net: nn.Module) -> Tensor:
+    """How far each weight matrix is from being orthogonal, whatever the lengths of its rows.
 
-    Brock et al. 2018, arXiv:1809.11096, eq. 3: the squared entries of W W^T off its diagonal, summed, without the
-    weight. Matrices of one row have none.
+    Brock et al. 2018, arXiv:1809.11096, eq. 3, without the weight: the squared entries of W W^T off its diagonal,
+    summed. A matrix of more rows than columns has its columns taken: so many rows cannot be orthogonal.
     """
-    total = torch.zeros((), device=next(nets[0].parameters()).device)
-    for layer in (layer for net in nets for layer in net.modules()):
+    total = torch.zeros((), device=next(net.parameters()).device)
+    for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             weight = layer.weight.float()
             rows = (weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight).flatten(1)
+            rows = rows.T if len(rows) > rows.shape[1] else rows
             products = rows @ rows.T
             total = total + products.square().sum() - products.diagonal().square().sum()
     return total

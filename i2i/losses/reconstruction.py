@@ -50,3 +50,19 @@ def l1_inside(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean negative log-likelihood of the right classes: logits [N, K], labels int64 [N]."""
     return F.cross_entropy(logits.float(), labels)
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The divergence of normal distributions [N, K] from the standard one, in nats, the mean over N (Kingma, Welling
+    2014, arXiv:1312.6114, appendix B)."""
+    mean, log_variance = mean.float(), log_variance.float()
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+
+
+def pulling_away(codes: Tensor) -> Tensor:
+    """The squared cosine between the codes [N, K] of different pictures, the mean over all pairs; of one picture, 0
+    (Zhao et al. 2017, arXiv:1609.03126, eq. 4)."""
+    unit = F.normalize(codes.float().flatten(1))
+    pairs = max(1, len(unit) * (len(unit) - 1))
+    cosines = (unit @ unit.T).square()
+    return (cosines.sum() - cosines.diagonal().sum()) / pairs

@@ -11,7 +11,7 @@ from i2i.methods.pix2pix import Pix2Pix
 from i2i.methods.pixelda import PixelDA
 from i2i.methods.srgan import SRGAN
 from i2i.methods.srresnet import SRResNet
-from i2i.zoo import ZOO
+from i2i.zoo.table import ZOO
 
 METHODS: dict[str, type[Method]] = {
     "pix2pix": Pix2Pix,

@@ -75,7 +75,7 @@ class DCGANCriticConfig(SeesConfig):
 
 
 class DCGANCritic(nn.Module):
-    """[N, inputs, H, W] of the size in its config -> logits [N, 1]: strided convolutions, then one linear layer.
+    """[N, inputs, H, W] of the size in its config -> [N, answers]: strided convolutions, then one linear layer.
 
     Raises:
         ModelError: of another size, a side is no multiple of 4, or the channels are wrong.
@@ -92,7 +92,7 @@ class DCGANCritic(nn.Module):
             layers += [wrap(nn.Conv2d(outer, inner, 4, 2, 1, bias=has_bias(kind)))]
             layers += [norm_layer(kind, inner), nn.LeakyReLU(0.2, True)]
         self.trunk = nn.Sequential(*layers, nn.Flatten())
-        self.real = wrap(nn.Linear(widths[-1] * left[0] * left[1], 1))
+        self.head = wrap(nn.Linear(widths[-1] * left[0] * left[1], config.answers))
 
     def features(self, x: Tensor) -> Tensor:
         """[N, F]: what the last convolution makes of the pictures."""
@@ -100,4 +100,4 @@ class DCGANCritic(nn.Module):
         return self.trunk(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.real(self.features(x))
+        return self.head(self.features(x))

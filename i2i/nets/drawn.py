@@ -1,7 +1,8 @@
 """What all networks of the zoo say of themselves: a generator what it draws from and how large, a critic what it sees.
 
 A generator is ``forward(z)``, with classes ``forward(z, labels)``: z float32 [N, latent], labels int64 [N] ->
-[N, outputs, H, W] in [-1, 1]. A critic is ``forward(x)``: [N, inputs, H, W] -> logits [N, 1].
+[N, outputs, H, W] in [-1, 1]. A critic is ``forward(x)``: [N, inputs, H, W] -> logits [N, 1], and with more ``answers``
+[N, answers] it is an encoder.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ class DrawsConfig(Strict):
 
 
 class SeesConfig(Strict):
-    """What the data and the method say of a critic; a recipe leaves it to them."""
+    """What the data and the method say of a critic or an encoder; a recipe leaves it to them."""
 
+    answers: int = Field(1, ge=1, le=1_000_000)  # values for each picture: 1 verdict, or the code of an encoder
     size: tuple[Pixels, Pixels] = (32, 32)
     inputs: int = Field(3, ge=1, le=1024)
 

@@ -55,7 +55,7 @@ class MLPCriticConfig(SeesConfig):
 
 
 class MLPCritic(nn.Module):
-    """[N, inputs, H, W] of the size in its config -> logits [N, 1]. For 28 x 28 x 1 it has 533,505 parameters.
+    """[N, inputs, H, W] of the size in its config -> [N, answers]. With one, for 28 x 28 x 1 it has 533,505 parameters.
 
     Raises:
         ModelError: of another size, or the channels are wrong.
@@ -70,7 +70,7 @@ class MLPCritic(nn.Module):
         for outer, inner in pairwise(widths):
             layers += [wrap(nn.Linear(outer, inner)), nn.LeakyReLU(0.2, True)]
         self.trunk = nn.Sequential(*layers)
-        self.real = wrap(nn.Linear(widths[-1], 1))
+        self.head = wrap(nn.Linear(widths[-1], config.answers))
 
     def features(self, x: Tensor) -> Tensor:
         """[N, F]: what the last hidden layer makes of the pictures."""
@@ -78,4 +78,4 @@ class MLPCritic(nn.Module):
         return self.trunk(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.real(self.features(x))
+        return self.head(self.features(x))

@@ -1,20 +1,8 @@
-"""The zoo: methods that draw pictures. Most are one game with other parts: a line of ``ROWS``."""
+"""The zoo: methods that draw pictures. Its table of contents is ``i2i.zoo.table``."""
 
 from __future__ import annotations
 
-from i2i.methods.base import Method
-from i2i.nets import MLPConfig, MLPCriticConfig
-from i2i.zoo.adversarial import Adversarial, named
+import i2i.methods  # noqa: F401  first: its table holds that of the zoo, whose methods need its base
+from i2i.zoo.table import ZOO
 
-ROWS = (
-    named(
-        "Goodfellow et al. 2014, arXiv:1406.2661, with fully connected networks.",
-        Adversarial.Config(name="gan", generator=MLPConfig(), discriminator=MLPCriticConfig()),
-    ),
-    named(
-        "Radford, Metz, Chintala 2016, arXiv:1511.06434: the same game with convolutions.",
-        Adversarial.Config(name="dcgan"),
-    ),
-)
-
-ZOO: dict[str, type[Method]] = {row.__name__: row for row in ROWS}
+__all__ = ["ZOO"]

@@ -1,5 +1,5 @@
 """Two players, two moves: the game of Goodfellow et al. 2014, "Generative Adversarial Networks", arXiv:1406.2661, and
-of all whose step is the same. What differs are networks, contest and penalty: a line in the table of ``i2i.zoo``."""
+of all whose step is the same. What differs are networks, contest and penalty: a line in ``i2i.zoo.table``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from i2i.data.batches import Images
 from i2i.errors import RecipeError, did_you_mean
 from i2i.latents import Latent
-from i2i.losses import CONTESTS, clip_weights
+from i2i.losses import CONTESTS, clip_weights, orthogonal_penalty
 from i2i.methods.base import Task, Update, together
 from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init, starting_from
 from i2i.strict import Strict
+from i2i.zoo.augment import Change, augment
 from i2i.zoo.base import Drawing, new_critic, new_drawer
 from i2i.zoo.penalties import AnyPenalty, NoPenalty, Seen
 
@@ -41,6 +42,8 @@ class Adversarial(Drawing):
         penalty: AnyPenalty = NoPenalty()
         clip: float = Field(0.0, ge=0)  # every weight of D is kept in [-clip, clip]; 0: as it is
         n_critic: int = Field(1, ge=1)  # steps of D for one of G
+        orthogonal: float = Field(0.0, ge=0)  # of the orthogonal penalty on the weights of each player; BigGAN: 1e-4
+        augment: tuple[Change, ...] = ()  # what D sees pictures through: DiffAugment
         latent: Latent = Latent(noise=100)
         generator: Drawer = DCGANConfig()
         discriminator: Critic = DCGANCriticConfig()
@@ -74,21 +77,23 @@ class Adversarial(Drawing):
         turn_of_g = (it + 1) % cfg.n_critic == 0
         with torch.set_grad_enabled(turn_of_g):
             fake = self.G(self.draw(x))
-        real_scores, fake_scores = together(self.D, x, fake.detach())
+        real, false = augment(x, cfg.augment), augment(fake.detach(), cfg.augment)
+        real_scores, fake_scores = together(self.D, real, false)
         # forward: what torch.compile makes of a network has no second derivatives.
-        seen = Seen(self.D.forward, x, fake.detach(), real_scores, fake_scores)
-        yield "D", {**self.game.judge(real_scores, fake_scores), **cfg.penalty.terms(seen, it)}
+        seen = Seen(self.D.forward, real, false, real_scores, fake_scores)
+        judged = self.game.judge(real_scores, fake_scores)
+        yield "D", {**judged, **cfg.penalty.terms(seen, it), **self.regular(self.D)}
         if cfg.clip:
             clip_weights(self.D, cfg.clip)
         if turn_of_g:
-            yield "G", {"gan": self.game.fool(self.D(fake), self.compared(x))}
+            with torch.no_grad():
+                opposite = self.D(real) if self.game.compares else real_scores
+            yield "G", {"gan": self.game.fool(self.D(augment(fake, cfg.augment)), opposite), **self.regular(self.G)}
 
-    def compared(self, x: Tensor) -> Tensor:
-        """What G's fakes are compared with: D's scores of real pictures, if the game asks for them; [N, 1]."""
-        if not self.game.compares:
-            return x.new_empty(0, 1)
-        with torch.no_grad():
-            return self.D(x)
+    def regular(self, net: nn.Module) -> dict[str, Tensor]:
+        """What a player is charged for its weights."""
+        weight = self.cfg.orthogonal
+        return {"orthogonal": weight * orthogonal_penalty(net)} if weight else {}
 
 
 def named(paper: str, default: Adversarial.Config) -> type[Adversarial]:

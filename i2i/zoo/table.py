@@ -1,0 +1,82 @@
+"""The zoo: methods that draw pictures. Most are one game with other parts, a line of ``LINES``; those that play another
+game have a file of their own. Optimizers and averaging are in the recipes, as for all methods."""
+
+from __future__ import annotations
+
+from i2i.latents import Latent
+from i2i.methods.base import Method
+from i2i.nets import DCGANCriticConfig, MLPConfig, MLPCriticConfig
+from i2i.zoo.adversarial import Adversarial, named
+from i2i.zoo.began import BEGAN
+from i2i.zoo.ebgan import EBGAN
+from i2i.zoo.penalties import GP, QP, Div, Dragan
+from i2i.zoo.vae import VAE
+
+Config = Adversarial.Config
+MLPS = MLPConfig(), MLPCriticConfig()
+UNIFORM = Latent(noise=100, prior="uniform")
+PLAIN = DCGANCriticConfig(norm="none")
+SPECTRAL = DCGANCriticConfig(norm="none", spectral=True)
+
+LINES = (
+    named(
+        "Goodfellow et al. 2014, arXiv:1406.2661: fully connected networks. The game saturating is its eq. 1.",
+        Config(name="gan", generator=MLPS[0], discriminator=MLPS[1], init="kaiming"),
+    ),
+    named(
+        "Radford, Metz, Chintala 2016, arXiv:1511.06434: the same game with convolutions and batch norm.",
+        Config(name="dcgan", latent=UNIFORM),
+    ),
+    named(
+        "Mao et al. 2017, arXiv:1611.04076: least squares in place of logarithms.",
+        Config(name="lsgan", game="lsgan"),
+    ),
+    named(
+        "Hjelm et al. 2017, arXiv:1702.08431: G seeks the boundary where D is undecided.",
+        Config(name="bgan", game="boundary"),
+    ),
+    named(
+        "Lin 2017, arXiv:1704.06191: D shares one softmax out among all pictures of both batches.",
+        Config(name="softmax_gan", game="softmax"),
+    ),
+    named(
+        "Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875: the Wasserstein distance, weights of D clipped.",
+        Config(name="wgan", game="wasserstein", clip=0.01, n_critic=5),
+    ),
+    named(
+        "Gulrajani et al. 2017, arXiv:1704.00028: the Wasserstein distance, the slope of D held at 1.",
+        Config(name="wgan_gp", game="wasserstein", penalty=GP(), n_critic=5, discriminator=PLAIN, init="kaiming"),
+    ),
+    named(
+        "Wu et al. 2018, arXiv:1712.01026: the Wasserstein divergence, the slope of D kept small.",
+        Config(name="wgan_div", game="wasserstein", penalty=Div(), n_critic=5, discriminator=PLAIN, init="kaiming"),
+    ),
+    named(
+        "The Wasserstein distance (arXiv:1701.07875), weights of D divided by spectral norms (Miyato et al. 2018, "
+        "arXiv:1802.05957).",
+        Config(name="wgan_sn", game="wasserstein", n_critic=5, discriminator=SPECTRAL, init="kaiming"),
+    ),
+    named(
+        "Kodali et al. 2017, arXiv:1705.07215: the slope of D held at 1 around real pictures.",
+        Config(name="dragan", penalty=Dragan(), discriminator=PLAIN, init="kaiming"),
+    ),
+    named(
+        "Jolicoeur-Martineau 2018, arXiv:1807.00734: a real picture should look more real than a fake one.",
+        Config(name="rsgan", game="relativistic", discriminator=PLAIN, init="kaiming"),
+    ),
+    named(
+        "Jolicoeur-Martineau 2018, arXiv:1807.00734: more real than the other batch on the mean.",
+        Config(name="ragan", game="relativistic_average", discriminator=PLAIN, init="kaiming"),
+    ),
+    named(
+        "Su 2018, arXiv:1811.07296: the difference of two verdicts, less its square by the distance of the pictures.",
+        Config(name="gan_qp", game="wasserstein", penalty=QP(), n_critic=2, discriminator=PLAIN, init="kaiming"),
+    ),
+)
+
+ZOO: dict[str, type[Method]] = {
+    **{line.__name__: line for line in LINES},
+    "ebgan": EBGAN,
+    "began": BEGAN,
+    "vae": VAE,
+}
