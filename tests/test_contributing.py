@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 import test_methods
+import test_zoo
+import torch
 from small import FOLDERS
 
 from i2i import recipe
 from i2i.card import Card
 from i2i.errors import CardError
+from i2i.losses import CONTESTS, games
 from i2i.methods import METHODS
 from i2i.strict import read_yaml, validate
+from i2i.zoo import ZOO, table
 
 ROOT = Path(__file__).parents[1]
 NAME = "regression"
@@ -25,10 +29,11 @@ NAME = "regression"
 BLOCK = re.compile(r"`(?P<path>[\w./-]+)`:\n\n```(?:python|yaml)\n(?P<code>.*?)```", re.DOTALL)
 BLOCKS = {m["path"]: m["code"] for m in BLOCK.finditer((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))}
 METHOD, RECIPE, CARD = "i2i/methods/regression.py", "recipes/regression-shapes.yaml", "datasets/little_houses.yaml"
+LOSS, LINE, LINE_RECIPE = "i2i/losses/games.py", "i2i/zoo/table.py", "recipes/ralsgan-mnist.yaml"
 
 
 def test_all_blocks_are_found() -> None:
-    assert set(BLOCKS) == {METHOD, RECIPE, CARD}
+    assert set(BLOCKS) == {METHOD, RECIPE, CARD, LOSS, LINE, LINE_RECIPE}
 
 
 @pytest.fixture
@@ -83,3 +88,42 @@ def test_its_card_is_valid(tmp_path: Path) -> None:
     path.write_text(BLOCKS[CARD], encoding="utf-8")
     card = validate(Card, *read_yaml(path, CardError), CardError)
     assert card.name == path.stem
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The GAN of CONTRIBUTING as if its loss, its line and its name were there."""
+    monkeypatch.setitem(CONTESTS, "relativistic_squares", None)  # taken out again at the end
+    exec(compile(BLOCKS[LOSS], LOSS, "exec"), dict(vars(games)))
+    made = eval(BLOCKS[LINE], dict(vars(table)))
+    for names in (ZOO, METHODS):
+        monkeypatch.setitem(names, made.__name__, made)
+    return made.__name__
+
+
+def test_its_loss_by_hand(line: str) -> None:
+    real, fake = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [-2.0]])  # their means are 2 and -1
+    contest = CONTESTS["relativistic_squares"]
+    assert contest.judge(real, fake)["relative"].item() == (1 + 9) / 2 + (1 + 9) / 2
+    assert contest.fool(fake, real).item() == (9 + 25) / 2 + (9 + 25) / 2
+
+
+def test_its_line_keeps_the_contract(line: str, digits: Path, tmp_path: Path) -> None:
+    test_methods.test_a_move_changes_only_its_player(line, digits)
+    test_methods.test_loss_terms_are_finite_scalars_with_names_that_stay(line, digits)
+    test_methods.test_config_round_trips_through_yaml(line, tmp_path)
+    test_methods.test_the_file_names_its_paper(line)
+    test_zoo.test_against_opponents_that_stand_still_each_player_learns(line)
+    test_zoo.test_a_training_goes_on_bit_for_bit(line, digits, tmp_path)
+
+
+def test_the_recipe_of_its_line_is_valid_and_spells_out_the_method(line: str, tmp_path: Path) -> None:
+    path = tmp_path / Path(LINE_RECIPE).name
+    path.write_text(BLOCKS[LINE_RECIPE], encoding="utf-8")
+    found = recipe.load(path)
+    assert found.method == METHODS[line].Config(
+        latent=found.method.latent, generator={"width": 32}, discriminator={"width": 32}
+    )
+    assert BLOCKS[LINE_RECIPE].startswith(f"# i2i train {line} --dataset {found.data.dataset}\n")
+    tree, _ = read_yaml(path, CardError)
+    assert set(tree["method"]) == set(METHODS[line].Config.model_fields)
