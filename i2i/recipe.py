@@ -78,6 +78,7 @@ class Train(Strict):
     images: Positive
     seed: int = Field(0, ge=0, lt=2**63)
     optimizer: Optimizer = Optimizer()
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)  # player: so many times optimizer.lr
     decay_from: Share = 1.0  # the share of images after which the learning rate falls linearly to zero
     clip_norm: float = Field(0.0, ge=0)  # 0: gradients are not clipped
     ema_halflife_images: Count = 0  # 0: products are the last weights, not an average

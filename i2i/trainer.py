@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from i2i import formats, state
 from i2i.data.batches import loader
-from i2i.errors import DataError, NotFinite, TrainingError
+from i2i.errors import DataError, NotFinite, RecipeError, TrainingError
 from i2i.interrupt import interruptible
 from i2i.methods.base import Method
 from i2i.recipe import Optimizer, Recipe
@@ -67,6 +67,9 @@ class Trainer:
         self.method = method.to(self.device).to(memory_format=self.layout).train()
         self.params = {who: [p for net in nets for p in net.parameters()] for who, nets in method.players.items()}
         self.opts = {who: new_optimizer(recipe.train.optimizer, params) for who, params in self.params.items()}
+        for who in recipe.train.rates.keys() - self.opts.keys():
+            players = ", ".join(self.opts)
+            raise RecipeError(f"train.rates: {who!r} is no player of {recipe.method.name} (one of {players})")
         half = accelerator.mixed_precision == "fp16"
         self.scalers = {who: torch.amp.GradScaler(self.device.type, enabled=half) for who in self.opts}
         averaged = method.products if recipe.train.ema_halflife_images else {}
@@ -152,7 +155,7 @@ class Trainer:
             scaler.unscale_(opt)
             nn.utils.clip_grad_norm_(params, clip)
         for group in opt.param_groups:
-            group["lr"] = self.recipe.train.optimizer.lr * rate
+            group["lr"] = self.recipe.train.optimizer.lr * self.recipe.train.rates.get(who, 1.0) * rate
         scaler.step(opt)
         scaler.update()
 

@@ -331,6 +331,15 @@ def test_r1_can_be_taken_now_and_then() -> None:
     torch.testing.assert_close(moves(lazy)[0][1]["penalty"], 4 * moves(eager)[0][1]["penalty"])
 
 
+def test_each_player_may_learn_at_a_rate_of_its_own(digits: Path) -> None:
+    trainer = trainer_of("dcgan", digits, train={"rates": {"D": 4.0}, "optimizer": {"lr": 1e-4}})
+    trainer.step(pictures()._replace(x=torch.zeros(2, 3, SIZE, SIZE)))
+    rates = {who: opt.param_groups[0]["lr"] for who, opt in trainer.opts.items()}
+    assert rates == pytest.approx({"D": 4e-4, "G": 1e-4})
+    with pytest.raises(RecipeError, match=r"^train\.rates: 'E' is no player of dcgan \(one of D, G\)$"):
+        trainer_of("dcgan", digits, train={"rates": {"E": 1.0}})
+
+
 def test_orthogonal_weights_are_charged_to_their_own_player() -> None:
     (_, d), (_, g) = moves(made("dcgan", orthogonal=0.5))
     (_, twice_d), (_, twice_g) = moves(made("dcgan", orthogonal=1.0))

@@ -28,7 +28,7 @@ class VAE(Drawing):
 
     class Config(Strict):
         name: Literal["vae"] = "vae"
-        sigma: float = Field(0.5, gt=0)  # of pixels in [-1, 1]: smaller is sharper, and less like the prior
+        sigma: float = Field(1.0, gt=0)  # of pixels in [-1, 1]: smaller is sharper, and less like the prior
         latent: Latent = Latent(noise=32)
         generator: Drawer = DCGANConfig()
         encoder: Critic = DCGANCriticConfig()
