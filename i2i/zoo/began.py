@@ -4,7 +4,7 @@ arXiv:1703.10717."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -14,18 +14,17 @@ from i2i.data.batches import Images
 from i2i.latents import Latent
 from i2i.losses import l1
 from i2i.methods.base import Task, Update
-from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init, starting_from
+from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init
 from i2i.strict import Strict
 from i2i.zoo.base import Drawing, new_critic, new_drawer
-
-PLAIN = DCGANConfig(norm="none"), DCGANCriticConfig(norm="none")
 
 
 class BEGAN(Drawing):
     """D is an autoencoder that works well on real pictures and badly on drawn ones; ``k`` weighs the two so that their
     errors stay in the ratio ``gamma`` (arXiv:1703.10717, section 3.4).
 
-    Here the networks are those of the zoo, without a norm as in the paper. One draw of fakes serves both moves.
+    Here the networks are those of the zoo, with batch norm where the paper has none: without it the autoencoder of
+    digits found nothing but black. One draw of fakes serves both moves.
     """
 
     k: Tensor
@@ -36,10 +35,10 @@ class BEGAN(Drawing):
         k_rate: float = Field(1e-3, gt=0)  # the paper's lambda_k
         code: int = Field(64, ge=1, le=65536)  # what the autoencoder squeezes a picture to
         latent: Latent = Latent(noise=64, prior="uniform")
-        generator: Annotated[Drawer, starting_from(PLAIN[0])] = PLAIN[0]
-        encoder: Annotated[Critic, starting_from(PLAIN[1])] = PLAIN[1]
-        decoder: Annotated[Drawer, starting_from(PLAIN[0])] = PLAIN[0]
-        init: Init = "kaiming"
+        generator: Drawer = DCGANConfig()
+        encoder: Critic = DCGANCriticConfig()
+        decoder: Drawer = DCGANConfig()
+        init: Init = "normal"
 
     def __init__(self, cfg: Config, task: Task):
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -13,7 +13,7 @@ from i2i.data.batches import Images
 from i2i.latents import Latent
 from i2i.losses import l2, pulling_away
 from i2i.methods.base import Task, Update
-from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init, starting_from
+from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init
 from i2i.strict import Strict
 from i2i.zoo.base import Drawing, new_critic, new_drawer
 
@@ -33,8 +33,8 @@ class EBGAN(Drawing):
         latent: Latent = Latent(noise=100)
         generator: Drawer = DCGANConfig()
         encoder: Critic = DCGANCriticConfig()
-        decoder: Annotated[Drawer, starting_from(DCGANConfig())] = DCGANConfig()
-        init: Init = "kaiming"
+        decoder: Drawer = DCGANConfig()
+        init: Init = "normal"
 
     def __init__(self, cfg: Config, task: Task):
         super().__init__()

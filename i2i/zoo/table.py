@@ -45,32 +45,32 @@ LINES = (
     ),
     named(
         "Gulrajani et al. 2017, arXiv:1704.00028: the Wasserstein distance, the slope of D held at 1.",
-        Config(name="wgan_gp", game="wasserstein", penalty=GP(), n_critic=5, discriminator=PLAIN, init="kaiming"),
+        Config(name="wgan_gp", game="wasserstein", penalty=GP(), n_critic=5, discriminator=PLAIN),
     ),
     named(
         "Wu et al. 2018, arXiv:1712.01026: the Wasserstein divergence, the slope of D kept small.",
-        Config(name="wgan_div", game="wasserstein", penalty=Div(), n_critic=5, discriminator=PLAIN, init="kaiming"),
+        Config(name="wgan_div", game="wasserstein", penalty=Div(), n_critic=5, discriminator=PLAIN),
     ),
     named(
         "The Wasserstein distance (arXiv:1701.07875), weights of D divided by spectral norms (Miyato et al. 2018, "
         "arXiv:1802.05957).",
-        Config(name="wgan_sn", game="wasserstein", n_critic=5, discriminator=SPECTRAL, init="kaiming"),
+        Config(name="wgan_sn", game="wasserstein", n_critic=5, discriminator=SPECTRAL),
     ),
     named(
         "Kodali et al. 2017, arXiv:1705.07215: the slope of D held at 1 around real pictures.",
-        Config(name="dragan", penalty=Dragan(), discriminator=PLAIN, init="kaiming"),
+        Config(name="dragan", penalty=Dragan(), discriminator=PLAIN),
     ),
     named(
         "Jolicoeur-Martineau 2018, arXiv:1807.00734: a real picture should look more real than a fake one.",
-        Config(name="rsgan", game="relativistic", discriminator=PLAIN, init="kaiming"),
+        Config(name="rsgan", game="relativistic", discriminator=PLAIN),
     ),
     named(
         "Jolicoeur-Martineau 2018, arXiv:1807.00734: more real than the other batch on the mean.",
-        Config(name="ragan", game="relativistic_average", discriminator=PLAIN, init="kaiming"),
+        Config(name="ragan", game="relativistic_average", discriminator=PLAIN),
     ),
     named(
         "Su 2018, arXiv:1811.07296: the difference of two verdicts, less its square by the distance of the pictures.",
-        Config(name="gan_qp", game="wasserstein", penalty=QP(), n_critic=2, discriminator=PLAIN, init="kaiming"),
+        Config(name="gan_qp", game="wasserstein", penalty=QP(), n_critic=2, discriminator=PLAIN),
     ),
 )
 

@@ -32,7 +32,7 @@ class VAE(Drawing):
         latent: Latent = Latent(noise=32)
         generator: Drawer = DCGANConfig()
         encoder: Critic = DCGANCriticConfig()
-        init: Init = "kaiming"
+        init: Init = "normal"
 
         @field_validator("latent")
         @classmethod
