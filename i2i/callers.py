@@ -1,11 +1,12 @@
 """Short programs that call an exported model from its own folder: in Python, in Node, in C++.
 
-Those in Node and C++ are for models that translate whole pictures: what fills holes has one in Python alone.
+Those in Node and C++ are for models that translate whole pictures: what fills holes or draws has one in Python alone.
 """
 
 from __future__ import annotations
 
-from i2i.folder import Info
+from i2i.folder import Info, Sampler
+from i2i.latents import LABELS, Z
 
 
 def python(info: Info) -> str:
@@ -50,6 +51,32 @@ x = np.concatenate([x, hole[None]], 1, dtype=np.float32)
 {kept if product.masked else ""}Image.fromarray({picture}).save("translated.png")
 """
     )
+
+
+def drawing(sampler: Sampler) -> str:
+    """For a model that draws pictures; needs onnxruntime, NumPy and Pillow."""
+    latent = sampler.latent
+    noise = f"standard_normal({latent.noise})" if latent.prior == "normal" else f"uniform(-1, 1, {latent.noise})"
+    parts = [f"own.{noise}", *(f"np.eye({n})[own.integers({n})]" for n in latent.choices)]
+    parts += [f"own.uniform(-1, 1, {latent.codes})"] * (latent.codes > 0)
+    one = parts[0] if len(parts) == 1 else f"np.concatenate([{', '.join(parts)}])"
+    given = f'"{Z}": z'
+    labels = ""
+    if sampler.classes:
+        labels = f"labels = np.arange(16) % {sampler.classes}\n"
+        given += f', "{LABELS}": labels'
+    picture = "y[0]" if sampler.channels == 1 else "y.transpose(1, 2, 0)"
+    return f"""\
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("{sampler.file}", providers=["CPUExecutionProvider"])
+random = [np.random.default_rng((0, number)) for number in range(16)]  # seed 0
+z = np.stack([{one} for own in random]).astype(np.float32)
+{labels}for number, y in enumerate(session.run(None, {{{given}}})[0]):
+    Image.fromarray((({picture} + 1) * 127.5).round().clip(0, 255).astype(np.uint8)).save(f"{{number:05}}.png")
+"""
 
 
 def node(info: Info) -> str:

@@ -94,11 +94,13 @@ def translate(
 ) -> None:
     """Translate pictures with a trained model, e.g. i2i translate img.jpg --model runs/mine."""
     from i2i.masks import read_box
-    from i2i.translator import load, translate_many
+    from i2i.translator import Translator, load, translate_many
 
     where = None if box is None else read_box(box)
     with progress("loading") as bar:
         translator = load(model, direction=direction, device=device, seed=seed, progress=bar)
+    if not isinstance(translator, Translator):
+        raise UsageError(f"{model}: draws pictures and translates none: i2i generate --model {model}")
     with progress("translating") as bar:
         result = translate_many(
             translator, pictures, out, format=format, resize=resize, mask=mask, box=where, sheet=sheet,
@@ -115,6 +117,43 @@ def translate(
         typer.echo(f"before and after: {page}")
     if result.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or the name of one.")],
+    count: Annotated[int, typer.Option("-n", help="So many pictures.")] = 64,
+    seed: Annotated[int, typer.Option(help="Same seed, same pictures.")] = 0,
+    label: Annotated[str | None, typer.Option(help="A class like 3, or several like 0,3; else all in turn.")] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="Draw from nothing farther from 0: fewer failures, less variety (try 0.7).")
+    ] = None,
+    interpolate: Annotated[bool, typer.Option("--interpolate", help="A way from each picture to the next.")] = False,
+    steps: Annotated[int | None, typer.Option(help="With --interpolate: from one to the next; 8 if not given.")] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="One picture of all, a row for each class.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where pictures go.")] = Path("out"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures of an earlier call.")] = False,
+) -> None:
+    """Draw pictures with a trained model, e.g. i2i generate --model runs/mine -n 64 --seed 0 --sheet."""
+    from i2i.generate import generate_many, read_labels
+    from i2i.generator import Generator
+    from i2i.translator import load
+
+    labels = None if label is None else read_labels(label)
+    if steps is not None and not interpolate:
+        raise UsageError(f"--steps {steps}: is for the way from one picture to the next: say --interpolate too")
+    way = None if not interpolate else 8 if steps is None else steps
+    with progress("loading") as bar:
+        generator = load(model, device=device, progress=bar)
+    if not isinstance(generator, Generator):
+        raise UsageError(f"{model}: translates pictures and draws none: i2i translate PICTURES --model {model}")
+    with progress("drawing") as bar:
+        place = generate_many(
+            generator, out, count, labels=labels, seed=seed, truncation=truncation, steps=way,
+            sheet=sheet, overwrite=overwrite, progress=lambda done: bar("drawing", done, count),
+        )  # fmt: skip
+    typer.echo(f"drew {count}: {place}")
 
 
 @app.command("eval")

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from i2i import __version__, formats, paths
 from i2i.errors import ModelError
 from i2i.latents import Latent
+from i2i.modelcard import card
 from i2i.strict import Source, Strict, validate
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INFO, TENSORS, CARD = "i2i.json", "model.safetensors", "README.md"
+SAMPLER = "sampler"  # what the network that draws pictures is called where products have their names
 
 
 class Product(Strict):
@@ -69,6 +71,12 @@ class Sampler(Strict):
     size: tuple[int, int]  # height, width of its pictures
     channels: Literal[1, 3] = 3
     file: str = Field(TENSORS, pattern=r"^[^/\\]+$")  # in the folder: its numbers; the ending says which engine runs it
+
+    def sentence(self) -> str:
+        """``gray pictures of 28 x 28, of 10 classes, from 100 normal values``."""
+        kind = "gray" if self.channels == 1 else "color"
+        asked = f", of {self.classes} classes" if self.classes else ""
+        return f"{kind} pictures of {self.size[0]} x {self.size[1]}{asked}, from {self.latent.sentence()}"
 
 
 class Inference(Strict):
@@ -115,7 +123,8 @@ class Export(Strict):
     pixels: bool = False  # takes and gives uint8 [N, H, W, C] of any size, instead of float32 [N, C, H, W]
     picture_sizes: tuple[tuple[int, int], ...] = ()  # raw pixels: height, width of the pictures that were compared
     page: bool = False  # a page for browsers lies beside it
-    calibrated: int = 0  # int8: pictures that the ranges of values come from; others of their kind were compared
+    latents: int = 0  # of a model that draws pictures: how many were drawn from to compare
+    calibrated: int = 0  # int8: pictures (or latents) that the ranges of values come from; others were compared
     noise_removed: bool  # the trained model keeps dropout on, this one answers without it
     proofs: dict[str, Proof]  # for each product
     torch: str  # the version that made it
@@ -175,12 +184,12 @@ def read_info(folder: Path) -> Info:
 
 
 def write(folder: Path, info: Info, tensors: Mapping[str, Mapping[str, np.ndarray | Tensor]]) -> None:
-    """Writes a model folder: product -> state_dict in ``tensors``.
+    """Writes a model folder: product -> state_dict in ``tensors``; that of a sampler is called so.
 
     Raises:
         ModelError: the folder exists and is something else than a model; products and tensors do not belong together.
     """
-    if set(tensors) != {*info.products, *info.classifiers, *(["sampler"] if info.sampler else [])}:
+    if set(tensors) != {*info.products, *info.classifiers, *([SAMPLER] if info.sampler else [])}:
         raise ModelError(f"{folder}: products {sorted(info.products)} do not fit tensors for {sorted(tensors)}")
     if info.default not in (info.products or ("",)):
         raise ModelError(f"{folder}: default {info.default!r} is none of the products {sorted(info.products)}")
@@ -280,67 +289,3 @@ def _exchange(a: Path, b: Path) -> bool:
         return libc.renameat2(here, names[0], here, names[1], ctypes.c_uint(swap)) == 0
     except (OSError, AttributeError, TypeError):
         return False
-
-
-def card(info: Info, use: Sequence[str] = ()) -> str:
-    """The model card: what it is, how to use it (``use`` in place of the usual lines), where it comes from."""
-    ways = [f"{p.source} -> {p.target} (`{key}`)" for key, p in info.products.items()]
-    numbers = [f"| {name} | {value:.4g} |" for name, value in info.metrics.items()]
-    main = info.products.get(info.default)
-    trained = f"Trained with i2i: {info.method} on {info.dataset}."
-    converted = f"Weights of another project, converted by i2i {info.i2i}: {info.origin}."
-    masked = ', mask="mask.png"' if main and main.masked else ""
-    usual = [
-        "```",
-        "pip install 'i2i-toolkit[train]'",
-        command(main),
-        "```",
-        "```python",
-        "import i2i",
-        "",
-        f'translate = i2i.load("path/to/this/folder", direction="{info.default}")',
-        f'translate("picture.jpg"{masked}).save("translated.png")',
-        "```",
-    ]
-    lines = [
-        f"# {info.name}",
-        "",
-        f"{'An image-to-image model: ' if ways else 'A classifier'}{' and '.join(ways)}. "
-        f"{converted if info.origin else trained}",
-        "",
-        *(["## Use", "", *(use or usual), "", *_sizes(info, main), info.inference.sentence(), ""] if main else []),
-        "## Training",
-        "",
-        f"- Method: {info.method}",
-        f"- Data set: {info.dataset}",
-        f"- Picture size (height x width): {info.size[0]} x {info.size[1]}",
-        *([] if info.origin else [f"- Pictures seen: {info.images:,}{_took(info)}"]),
-        f"- i2i {info.i2i}, model format {info.format}",
-        "",
-        *(["## Measured", "", "| metric | value |", "|---|---|", *numbers, ""] if numbers else []),
-        "## Licence",
-        "",
-        info.licence or f"Not stated. The licence of the data set ({info.dataset}) may bind what is trained on it.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _took(info: Info) -> str:
-    return f", in {info.seconds / 3600:.1f} hours" if info.seconds else ""
-
-
-def _sizes(info: Info, product: Product) -> list[str]:
-    any_size = "Pictures of any size"
-    if product.multiple > 1:
-        any_size += f": they are padded to a multiple of {product.multiple} and cropped back"
-    trained = f"It was trained at {info.size[1]} x {info.size[0]} pixels"
-    if product.scale > 1:
-        return [f"{any_size}; the result is {product.scale} times as large.", f"{trained} of the large picture."]
-    return [f"{any_size}.", f"{trained} and works best near that size."]
-
-
-def command(product: Product | None) -> str:
-    """What to type to use the model."""
-    where = " --mask mask.png" if product and product.masked else ""
-    return f"i2i translate picture.jpg{where} --model path/to/this/folder"

@@ -250,6 +250,14 @@ def refuse_losses(jobs: list[Job], pages: list[Path], overwrite: bool) -> None:
             raise UsageError(
                 f"{path}: is one of the pictures to translate, it would be overwritten: choose another --out"
             )
+    refuse_there(there, overwrite)
+
+
+def refuse_there(there: list[Path], overwrite: bool) -> None:
+    """
+    Raises:
+        UsageError: unless ``overwrite``: something is there.
+    """
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise UsageError(f"{there[0]}: exists already{more}: choose another --out, or say --overwrite")

@@ -147,27 +147,31 @@ def show(what: str | Path) -> list[tuple[str, str]]:
         model = known.place(published)
     info = folder.read_info(model)
     main = info.products.get(info.default)
-    files = {model / p.file for p in info.products.values()} or {model / TENSORS}
+    drawn = info.sampler
+    names = [p.file for p in info.products.values()] + ([drawn.file] if drawn else [])
+    files = {model / name for name in names or [TENSORS]}
+    size = f"{info.size[0]} x {info.size[1]} (height x width)"
     there = all(file.is_file() for file in files)
-    size = f"{sum(file.stat().st_size for file in files) / 2**20:.1f} MiB" if there else "missing"
+    weights = f"{sum(file.stat().st_size for file in files) / 2**20:.1f} MiB" if there else "missing"
     lines = [
         ("name", info.name),
         ("folder", str(model)),
         ("which", {BEST: "the best of its run", LATEST: "the latest of its run"}.get(model.name, "")),
         ("method", info.method),
         ("data set", info.dataset),
-        ("size", f"{info.size[0]} x {info.size[1]} (height x width) in training; any size when used"),
+        ("size", size if drawn else f"{size} in training; any size when used"),
         ("images seen", _seen(info)),
         ("trained for", _hours(info)),
         *((key, f"{p.source} -> {p.target}") for key, p in info.products.items()),
         ("default", info.default if len(info.products) > 1 else ""),
-        ("network", _words(main.generator) if main else ""),
+        ("draws", drawn.sentence() if drawn else ""),
+        *(("network", _words(net.generator)) for net in (main, drawn) if net),
         *((key, _words(config)) for key, config in info.classifiers.items()),
         ("fills", "what a mask or a box marks, or what is transparent" if main and main.masked else ""),
         ("padding", f"to multiples of {main.multiple}" if main else ""),
         ("inference", info.inference.sentence() if main else ""),
         *((name, f"{value:.4g}") for name, value in info.metrics.items()),
-        ("weights", size),
+        ("weights", weights),
         *(("exported", line) for line in shipped.summary(info)),
         ("licence", info.licence or "not stated"),
         ("origin", info.origin),
@@ -177,7 +181,9 @@ def show(what: str | Path) -> list[tuple[str, str]]:
 
 
 def directions(info: Info) -> str:
-    """``horse <-> zebra``, or ``label -> photo``."""
+    """``horse <-> zebra``, or ``label -> photo``; ``draws 10 classes``."""
+    if info.sampler:
+        return f"draws {info.sampler.classes} classes" if info.sampler.classes else "draws"
     ways = list(info.products.values())
     if len(ways) == 2 and (ways[0].source, ways[0].target) == (ways[1].target, ways[1].source):
         return f"{ways[0].source} <-> {ways[0].target}"

@@ -48,16 +48,7 @@ class OnnxEngine:
         self.path, self.channels = folder / info.products[product].file, info.products[product].channels
         self.inputs = info.products[product].inputs
         self.pixels = info.export is not None and info.export.pixels
-        if not self.path.is_file():
-            raise ModelError(f"{folder}: {self.path.name} is missing")
-        tries, number, self.why_not = choose(device)
-        for self.provider in tries:
-            self.session = open_session(self.path, self.provider, number)
-            if self.session.get_providers()[0] == PROVIDERS[self.provider]:
-                break
-            self.why_not[self.provider] = "onnxruntime could not start it: its libraries are missing or do not fit"
-        else:
-            raise UsageError(f"device {device!r} cannot be used here: {self.why_not[tries[-1]]}")
+        self.session, self.provider, self.why_not = started(self.path, device)
         self._check()
 
     def __repr__(self) -> str:
@@ -69,25 +60,13 @@ class OnnxEngine:
         Raises:
             DataError: the device has too little memory for pictures of this size.
         """
-        try:
-            if self.pixels:
-                levels = np.rint(np.clip((x + 1) * np.float32(127.5), 0, 255)).transpose(0, 2, 3, 1)
-                given = np.ascontiguousarray(levels, dtype=np.uint8)
-                return (
-                    self.session.run([self.output], {self.input: given})[0].transpose(0, 3, 1, 2) / np.float32(127.5)
-                    - 1
-                )
-            return self.session.run([self.output], {self.input: x})[0]
-        except Exception as e:
-            if not _is_onnxruntimes(e):
-                raise
-            said = _line(e)
-            if any(words in said for words in ("allocate memory", "bad_alloc", "out of memory", "OUT_OF_MEMORY")):
-                size = f"{x.shape[3]} x {x.shape[2]} pixels"
-                raise DataError(
-                    f"{size} are too many for the memory of {self.provider}: make it smaller (resize)"
-                ) from e
-            raise ModelError(f"{self.path}: onnxruntime cannot run it on {list(x.shape)}: {said}") from e
+        size = f"{x.shape[3]} x {x.shape[2]} pixels"
+        too_many = f"{size} are too many for the memory of {self.provider}: make it smaller (resize)"
+        if not self.pixels:
+            return answer(self.session, self.path, {self.input: x}, too_many)
+        levels = np.rint(np.clip((x + 1) * np.float32(127.5), 0, 255)).transpose(0, 2, 3, 1)
+        given = {self.input: np.ascontiguousarray(levels, dtype=np.uint8)}
+        return answer(self.session, self.path, given, too_many).transpose(0, 3, 1, 2) / np.float32(127.5) - 1
 
     def frames(self) -> contextlib.AbstractContextManager[None]:
         """Frames of a clip are run like any pictures: what the file's norms take from each cannot be averaged."""
@@ -101,9 +80,46 @@ class OnnxEngine:
         if found != [(f"tensor({kind})", 4, channels) for channels in (self.inputs, self.channels[1])]:
             raise ModelError(
                 f"{self.path}: does not fit i2i.json: one input and one output of {self.inputs} and "
-                f"{self.channels[1]} channels in {kind} are expected, it has {_kinds(inputs)} and {_kinds(outputs)}"
+                f"{self.channels[1]} channels in {kind} are expected, it has {kinds(inputs)} and {kinds(outputs)}"
             )
         self.input, self.output = inputs[0].name, outputs[0].name
+
+
+def started(path: Path, device: str) -> tuple[Any, str, dict[str, str]]:
+    """A session for the file on ``device``, its provider, and why it is none of the better ones.
+
+    Raises:
+        ModelError: onnxruntime or the file is missing, or the file is damaged.
+        UsageError: no such device, or not on this machine.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path.parent}: {path.name} is missing")
+    tries, number, why_not = choose(device)
+    for provider in tries:
+        session = open_session(path, provider, number)
+        if session.get_providers()[0] == PROVIDERS[provider]:
+            return session, provider, why_not
+        why_not[provider] = "onnxruntime could not start it: its libraries are missing or do not fit"
+    raise UsageError(f"device {device!r} cannot be used here: {why_not[tries[-1]]}")
+
+
+def answer(session: Any, path: Path, given: dict[str, np.ndarray], too_many: str) -> np.ndarray:
+    """The one output of a session.
+
+    Raises:
+        DataError: too little memory, which ``too_many`` says in words.
+        ModelError: whatever else onnxruntime complains about.
+    """
+    try:
+        return session.run(None, given)[0]
+    except Exception as e:
+        if not _is_onnxruntimes(e):
+            raise
+        said = _line(e)
+        if any(words in said for words in ("allocate memory", "bad_alloc", "out of memory", "OUT_OF_MEMORY")):
+            raise DataError(too_many) from e
+        shapes = " and ".join(str(list(x.shape)) for x in given.values())
+        raise ModelError(f"{path}: onnxruntime cannot run it on {shapes}: {said}") from e
 
 
 def choose(device: str) -> tuple[list[str], int, dict[str, str]]:
@@ -237,7 +253,8 @@ def _has_tensorrt() -> bool:
     return True
 
 
-def _kinds(values: Any) -> str:
+def kinds(values: Any) -> str:
+    """Shapes and types of inputs or outputs of a session, in words."""
     return ", ".join(f"{v.shape} in {v.type.removeprefix('tensor(').removesuffix(')')}" for v in values)
 
 

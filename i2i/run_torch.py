@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +54,26 @@ class TorchEngine:
         Raises:
             DataError: the device has too little memory for pictures of this size.
         """
-        try:
+        with enough(self.device, f"{x.shape[3]} x {x.shape[2]} pixels", "make it smaller (resize)"):
             return self.net(torch.from_numpy(x).to(self.device)).cpu().numpy()
-        except RuntimeError as e:  # torch.OutOfMemoryError is one of them; a CPU raises the plain class
-            if not isinstance(e, torch.OutOfMemoryError) and "allocate memory" not in str(e):
-                raise
-            size = f"{x.shape[3]} x {x.shape[2]} pixels"
-            raise DataError(f"{size} are too many for the memory of {self.device}: make it smaller (resize)") from e
 
     def frames(self) -> AbstractContextManager[Callable[[], None]]:
         """Inside, what is run are frames of a clip: see ``i2i.nets.steady``."""
         return steady(self.net.net)
+
+
+@contextmanager
+def enough(device: torch.device, what: str, way_out: str) -> Iterator[None]:
+    """
+    Raises:
+        DataError: the device had too little memory for what was done inside, see ``what``.
+    """
+    try:
+        yield
+    except RuntimeError as e:  # torch.OutOfMemoryError is one of them; a CPU raises the plain class
+        if not isinstance(e, torch.OutOfMemoryError) and "allocate memory" not in str(e):
+            raise
+        raise DataError(f"{what} are too many for the memory of {device}: {way_out}") from e
 
 
 def load_net(folder: Path, info: Info, product: str) -> nn.Module:
@@ -77,7 +86,7 @@ def load_net(folder: Path, info: Info, product: str) -> nn.Module:
     try:
         config = TypeAdapter(nets.AnyGenerator).validate_python(info.products[product].generator)
     except ValidationError as e:
-        raise _unknown(folder, product, e) from e
+        raise unknown(folder, product, e) from e
     with torch.device("meta"):  # no first weights are drawn: fast, and the caller's random numbers stay as they are
         net: Any = nets.build(config)  # torch types every attribute of a network as a tensor or a network
     said = info.products[product]
@@ -98,7 +107,7 @@ def load_classifier(folder: Path, info: Info, name: str) -> nn.Module:
     try:
         config = TypeAdapter(nets.Classifier).validate_python(info.classifiers[name])
     except ValidationError as e:
-        raise _unknown(folder, name, e) from e
+        raise unknown(folder, name, e) from e
     with torch.device("meta"):
         net = nets.build(config)
     return filled(net, folder, name).eval()
@@ -128,7 +137,8 @@ def filled(net: nn.Module, folder: Path, name: str) -> nn.Module:
     return net
 
 
-def _unknown(folder: Path, name: str, e: ValidationError) -> ModelError:
+def unknown(folder: Path, name: str, e: ValidationError) -> ModelError:
+    """The error of a network's config that is none."""
     first = e.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return ModelError(f"{folder}: {name}: no network that this i2i can build ({where}: {first['msg']})")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from i2i import callers
-from i2i.folder import Info, card, command
+from i2i.folder import SAMPLER, Export, Info, Sampler
+from i2i.latents import LABELS, Z
+from i2i.modelcard import card, command, draw_command
 
 
 def readme(info: Info) -> str:
@@ -18,21 +20,23 @@ def summary(info: Info) -> list[str]:
         return []
     lines = []
     for key, proof in facts.proofs.items():
-        file = info.products[key].file
+        file = _file(info, key)
         lines.append(
             f"{file}: {_size(proof.bytes)}, opset {facts.opset}, {facts.precision}; "
             f"differs from torch by {proof.max:.2g} at most ({_decibels(proof.psnr)})"
         )
     lines += _levels(info)
-    lines.append(f"compared at {_sizes(info)} (height x width), {' and '.join(map(str, facts.batches))} at once")
+    lines.append(f"compared {_where(facts)}")
     if facts.calibrated:
-        lines.append(f"calibrated with {facts.calibrated} pictures, compared on others")
+        lines.append(f"calibrated with {_calibrated(facts)}, compared on others")
     if facts.noise_removed:
         lines.append("dropout, the noise of the trained model, is off in the exported one: one picture, one result")
     return lines
 
 
 def _use(info: Info) -> list[str]:
+    if info.sampler:
+        return _drawing(info.sampler)
     page = info.export is not None and info.export.page
     masked = info.products[info.default].masked
     return [
@@ -53,6 +57,27 @@ def _use(info: Info) -> list[str]:
         *([] if masked else _other_languages(info)),
         _tensors(info),
         *(["The last channel of the input is the mask: 1 where the picture is missing, else 0."] * masked),
+    ]
+
+
+def _drawing(sampler: Sampler) -> list[str]:
+    labels = f" Input `{LABELS}` is int64 [batch]: which of the classes 0 to {sampler.classes - 1}."
+    shape = f"[batch, {sampler.channels}, {sampler.size[0]}, {sampler.size[1]}]"
+    return [
+        "With i2i (no torch needed):",
+        "",
+        "```",
+        "pip install i2i-toolkit",
+        draw_command(sampler),
+        "```",
+        "",
+        "The program below needs no i2i; it runs in this folder and draws what `i2i generate -n 16 --seed 0` draws.",
+        "",
+        "Python, with `pip install onnxruntime numpy pillow`:",
+        "",
+        *_code("python", callers.drawing(sampler)),
+        f"Input `{Z}` is float32 [batch, {sampler.latent.size}]: {sampler.latent.sentence()}."
+        f"{labels if sampler.classes else ''} The output is float32 {shape} from -1 to 1; the batch is free.",
     ]
 
 
@@ -119,18 +144,17 @@ def _proof(info: Info) -> list[str]:
         "## Exported",
         "",
         f"ONNX opset {facts.opset}, {facts.precision} (target {facts.target}); by i2i {info.i2i}, torch {facts.torch}.",
-        f"Compared with the torch network at {_sizes(info)} pixels (height x width), "
-        f"{' and '.join(map(str, facts.batches))} pictures at once:",
+        f"Compared with the torch network {_where(facts)}:",
         "",
         "| file | size | largest difference | mean difference | PSNR |",
         "|---|---|---|---|---|",
         *(
-            f"| {info.products[key].file} | {_size(p.bytes)} | {p.max:.2g} | {p.mean:.2g} | {_decibels(p.psnr)} |"
+            f"| {_file(info, key)} | {_size(p.bytes)} | {p.max:.2g} | {p.mean:.2g} | {_decibels(p.psnr)} |"
             for key, p in facts.proofs.items()
         ),
         *([""] * facts.pixels),
         *(f"{line}." for line in _levels(info)),
-        *(["", f"Calibrated with {facts.calibrated} pictures, compared on others."] if facts.calibrated else []),
+        *(["", f"Calibrated with {_calibrated(facts)}, compared on others."] if facts.calibrated else []),
         *(["", "The trained model keeps dropout on as its noise; this one answers without it."] * facts.noise_removed),
     ]
 
@@ -152,8 +176,20 @@ def _levels(info: Info) -> list[str]:
     ]
 
 
-def _sizes(info: Info) -> str:
-    return ", ".join(f"{h}x{w}" for h, w in info.export.sizes) if info.export else ""
+def _file(info: Info, key: str) -> str:
+    return info.sampler.file if info.sampler and key == SAMPLER else info.products[key].file
+
+
+def _where(facts: Export) -> str:
+    """What was compared: the sizes of pictures, or how many a network drew."""
+    at_once = " and ".join(map(str, facts.batches))
+    if facts.latents:
+        return f"on {facts.latents} latents, {at_once} at once"
+    return f"at {', '.join(f'{h}x{w}' for h, w in facts.sizes)} (height x width), {at_once} at once"
+
+
+def _calibrated(facts: Export) -> str:
+    return f"{facts.calibrated} {'latents' if facts.latents else 'pictures'}"
 
 
 def _size(count: int) -> str:

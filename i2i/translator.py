@@ -12,6 +12,7 @@ import numpy as np
 from i2i import masks, models
 from i2i.errors import MissingExtra, ModelError, UsageError
 from i2i.folder import Info, read_info
+from i2i.generator import Generator, open_sampler
 from i2i.kinds import give, scaled, take
 from i2i.many import Outcome, translate_many
 from i2i.transfer import Progress
@@ -61,8 +62,8 @@ def load(
     device: str = "auto",
     seed: int | None = None,
     progress: Progress | None = None,
-) -> Translator:
-    """A trained model, ready to be called.
+) -> Any:
+    """A trained model, ready to be called: a ``Translator``, or for a model that draws pictures a ``Generator``.
 
     Args:
         what: a model folder, a run, the name of either, the data set that a model was trained on, or a published model
@@ -70,7 +71,7 @@ def load(
         direction: "a2b" or "b2a"; None is the model's own default.
         device: "auto" (the best there is), cpu, cuda, cuda:1, mps; an exported model also knows tensorrt, openvino,
             coreml and directml.
-        seed: of the noise, for a model that has some; None is the model's own.
+        seed: of the noise, for a model that has some; None is the model's own. Of pictures that are drawn; None is 0.
         progress: told how far the fetching of a model is.
 
     Raises:
@@ -79,6 +80,10 @@ def load(
     """
     folder = models.find(what, progress)
     info = read_info(folder)
+    if info.sampler:
+        if direction is not None:
+            raise ModelError(f"{folder}: draws pictures and has no {direction!r}: i2i generate --model {folder}")
+        return Generator(open_sampler(folder, info, device), info, info.sampler, seed or 0)
     if not info.products:
         raise ModelError(f"{folder}: holds a classifier only, nothing that translates pictures: i2i eval measures it")
     product = info.default if direction is None else direction

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from i2i import folder, nets
+from i2i.latents import Latent
 
 
 def make_model(
@@ -71,3 +72,31 @@ def settle(net: torch.nn.Module) -> None:
         net(torch.rand(4, net.config.inputs, 8 * net.multiple, 8 * net.multiple) * 2 - 1)
     for norm in norms:
         norm.momentum = 0.1
+
+
+def make_sampler(
+    path: Path, config: nets.MLPConfig | nets.DCGANConfig | None = None, latent: Latent | None = None, seed: int = 0
+) -> folder.Info:
+    """Writes a model folder with an untrained network that draws pictures, its batch norms settled."""
+    latent = latent or Latent(noise=8)
+    config = config or nets.DCGANConfig(width=8, size=(16, 12), outputs=3)
+    config = config.model_copy(update={"latent": latent.size})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = nets.build(config)
+        nets.initialise(net, gain=0.3)
+        norms = [layer for layer in net.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)]
+        for norm in norms:
+            norm.momentum = None
+        with torch.no_grad():
+            net(torch.randn(60, latent.size), *([torch.arange(60) % config.classes] if config.classes else []))
+    info = folder.Info(
+        name=path.name, method="dcgan", dataset="mnist", size=config.size, images=2000, products={}, default="",
+        inference=folder.Inference(norm="running", dropout=False),
+        sampler=folder.Sampler(
+            generator=config.model_dump(mode="json"), latent=latent, classes=config.classes, size=config.size,
+            channels=config.outputs,
+        ),
+    )  # fmt: skip
+    folder.write(path, info, {folder.SAMPLER: net.state_dict()})
+    return info

@@ -118,6 +118,8 @@ def bench(
 def _place(folder: Path, info: Info, direction: str | None, device: str) -> Place:
     if info.export:
         raise ModelError(f"{folder}: is an exported model: measure the one it was made from, with --engines torch,onnx")
+    if info.sampler:
+        raise ModelError(f"{folder}: draws pictures and translates none: what is measured here is translation")
     if not info.products:
         raise ModelError(f"{folder}: holds a classifier only, nothing that translates pictures")
     product = info.default if direction is None else direction
