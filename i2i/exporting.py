@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import math
 import shutil
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
 
-from i2i import __version__, models, parity, paths, web
+from i2i import __version__, exporting_sampler, models, parity, paths, web
 from i2i.errors import DataError, MissingExtra, ModelError, UsageError, did_you_mean
 from i2i.folder import Export, Info, Proof, is_model, read_info, write_whole
-from i2i.nets.blocks import InstanceNorm
+from i2i.graphs import anonymous, to_onnx
 from i2i.nets.used import Used
 from i2i.run_onnx import OnnxEngine
 from i2i.run_torch import load_net
@@ -43,6 +40,19 @@ class Target(Strict):
     calibrate: int = Field(32, ge=1)
     pixels: bool = False
     runtime: str = Field("", pattern=r"^(onnxruntime-web@\d[\w.-]*)?$")
+
+    def allows(self, found: parity.Comparison) -> bool:
+        return found.max <= self.tolerance and (found.psnr is None or found.psnr >= self.least_psnr)
+
+    def refusal(self, found: parity.Comparison, where: str, name: str) -> str:
+        """Why what was found is not allowed by the target of that ``name``; ``where`` its worst answer was given."""
+        if math.isinf(found.max):
+            return f"the exported network's answer at {where} is not finite or of another shape"
+        floor = f" and wants {self.least_psnr:g} dB" if self.least_psnr else ""
+        return (
+            f"the exported network differs from torch by {found.max:.2g} at {where} ({found.psnr:.0f} dB over all), "
+            f"the target {name} allows {self.tolerance:g}{floor}"
+        )
 
 
 def targets() -> list[str]:
@@ -76,8 +86,9 @@ def export(
 ) -> Path:
     """Writes an exported model folder and gives its path: ``model.onnx``, or one file for each direction.
 
-    Batch, height and width stay free. Batch norms by the picture's own statistics stay what they are, those by learned
-    statistics are folded into the convolutions. Dropout as noise cannot be seeded in ONNX: it is left out, and said so.
+    Batch, height and width stay free; of a model that draws pictures, the batch alone. Batch norms by the picture's own
+    statistics stay what they are, those by learned statistics are folded into the convolutions. Dropout as noise cannot
+    be seeded in ONNX: it is left out, and said so.
     What was compared and found is in ``read_info(folder).export``.
 
     Args:
@@ -85,6 +96,7 @@ def export(
         out: the new folder; by default beside the run's models, or beside the model folder, named after the target.
         target: a file of ``export/``, or the path of one's own.
         calibrate: for 8 bits: a data set, or a folder of pictures as the model will be given; by default its own data.
+            A model that draws pictures needs none: what it draws from is known.
         pixels: raw pixels in and out, uint8 [N, H, W, C] of any size, whatever the target says.
         runtime: for a page in browsers: the folder of the npm package onnxruntime-web, if it is not found, see ``web``.
 
@@ -110,7 +122,9 @@ def export(
     info = read_info(source)
     if info.export:
         raise ModelError(f"{source}: is an exported model: export the one it was made from")
-    if not info.products:
+    if info.sampler:
+        exporting_sampler.check(source, name, wanted, calibrate)
+    elif not info.products:
         raise ModelError(f"{source}: holds a classifier only, nothing that translates pictures")
     if wanted.pixels and any(p.masked for p in info.products.values()):
         raise UsageError(
@@ -122,6 +136,8 @@ def export(
     found = web.runtime(wanted.runtime, runtime) if wanted.runtime else None
 
     def fill(fresh: Path) -> Info:
+        if info.sampler:
+            return exporting_sampler.fill(fresh, source, info, info.sampler, name, wanted)
         if found is None:
             shutil.copyfile(paths.data("export") / "Dockerfile", fresh / "Dockerfile")
         else:
@@ -167,14 +183,17 @@ def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, cali
         elif target.precision == "int8":
             samples = _samples(calibrate, info, key)
             ranges = samples.calibrating(target.calibrate, compared[0])
-            noted, given, calibrated = precision.quantised(noted, ranges), samples.held_out, len(ranges)
+            noted = precision.quantised(noted, [(x,) for x in ranges])
+            given, calibrated = samples.held_out, len(ranges)
         path = fresh / product.file
         path.write_bytes(anonymous(noted).SerializeToString(deterministic=True))
         engine = OnnxEngine(fresh, exported, key, device="cpu")
         found = parity.compare(used, engine.run, channels, compared, given=given)
-        if found.max > target.tolerance or (found.psnr is not None and found.psnr < target.least_psnr):
-            layer = parity.worst_layer(used.net, noted, given(found.worst[0], channels, found.worst[1:]))
-            raise ModelError(f"{source}: {key}: {_refusal(found, name, target)}{layer}; nothing was kept")
+        if not target.allows(found):
+            number, height, width = found.worst
+            layer = parity.worst_layer(used.net, noted, given(number, channels, (height, width)))
+            where = f"{number} x {height}x{width}"
+            raise ModelError(f"{source}: {key}: {target.refusal(found, where, name)}{layer}; nothing was kept")
         proof = Proof(max=found.max, mean=found.mean, psnr=found.psnr, bytes=path.stat().st_size)
         if target.pixels:
             seen = _take_pixels(path, noted, Translator(engine, exported, key), shown)
@@ -212,70 +231,3 @@ def _samples(calibrate: str | Path | None, info: Info, product: str) -> Samples:
         return calibration.Samples(info.dataset, info, product)
     except DataError as e:
         raise DataError(f"{e} (to calibrate with other pictures: --calibrate FOLDER)") from e
-
-
-def _refusal(found: parity.Comparison, name: str, target: Target) -> str:
-    number, height, width = found.worst
-    where = f"{number} x {height}x{width}"
-    if math.isinf(found.max):
-        return f"the exported network's answer at {where} is not finite or of another shape"
-    floor = f" and wants {target.least_psnr:g} dB" if target.least_psnr else ""
-    return (
-        f"the exported network differs from torch by {found.max:.2g} at {where} ({found.psnr:.0f} dB over all), "
-        f"the target {name} allows {target.tolerance:g}{floor}"
-    )
-
-
-def to_onnx(net: nn.Module, opset: int, channels: int, multiple: int) -> ModelProto:
-    """``net``, as it is used, as ONNX with batch, height and width free; nodes carry the exporter's notes."""
-    side = multiple * math.ceil(16 / multiple)
-    example = torch.zeros(2, channels, 2 * side, 3 * side)  # no side of 1 anywhere: that would be taken as fixed
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own, about torch's inside
-        program: Any = torch.onnx.export(
-            _plain(copy.deepcopy(net)), (example,), dynamo=True, opset_version=opset, external_data=False,
-            verbose=False, input_names=["input"], output_names=["output"],
-            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
-        )  # fmt: skip
-    return program.model_proto
-
-
-class OneNode(nn.Module):
-    """An ``InstanceNorm`` that becomes one node of ONNX; as a group norm it would become seven."""
-
-    def __init__(self, norm: InstanceNorm):
-        super().__init__()
-        ones, zeros = torch.ones(norm.channels), torch.zeros(norm.channels)
-        self.weight = nn.Parameter(ones if norm.weight is None else norm.weight.detach())
-        self.bias = nn.Parameter(zeros if norm.bias is None else norm.bias.detach())
-        self.eps = norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
-
-
-def _plain(net: nn.Module) -> nn.Module:
-    if isinstance(net, InstanceNorm):
-        return OneNode(net)
-    for name, child in net.named_children():
-        setattr(net, name, _plain(child))
-    return net
-
-
-def anonymous(noted: ModelProto) -> ModelProto:
-    """A copy without the exporter's notes: they hold its source lines and the paths of this machine.
-
-    It states the oldest file format that its operators allow, so that older runtimes read it too.
-    """
-    from onnx.helper import find_min_ir_version_for
-
-    model = type(noted)()
-    model.CopyFrom(noted)
-    model.ir_version = find_min_ir_version_for(model.opset_import)
-    model.producer_name, model.producer_version, model.doc_string = "i2i", __version__, ""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        part.ClearField("metadata_props")
-    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        part.ClearField("doc_string")
-    return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,13 @@ from torch import Tensor, nn
 
 Size = tuple[int, int]
 Given = Callable[[int, int, Size], np.ndarray]
+Where = tuple[int, ...]
+"""Which answer it was: pictures at once, then their height and width, or of a sampler the number of the first."""
 BATCHES = (1, 3)
 SCOPES = "pkg.torch.onnx.name_scopes"  # the modules around a node, as the exporter notes them
+
+Case = tuple[Tensor, np.ndarray, Where]
+"""What the torch network answers, what the exported one answers, and which answer it is."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Comparison:
     max: float
     mean: float
     psnr: float | None  # decibels, for the range 2; None: no difference at all
-    worst: tuple[int, int, int]  # pictures at once, height, width where the largest difference was
+    worst: Where  # of the answer with the largest difference
 
 
 def sizes(trained: Size, multiple: int) -> tuple[Size, Size, Size]:
@@ -84,35 +89,46 @@ def compare(
     given: Given = pictures,
 ) -> Comparison:
     """``run`` beside ``reference``, at all sizes and batches; ``given`` makes the pictures."""
-    largest, worst = -1.0, (0, 0, 0)
+
+    def cases() -> Iterator[Case]:
+        for size in compared:
+            for number in batches:
+                x = given(number, channels, size)
+                yield reference(torch.from_numpy(x)), run(x), (number, *size)
+
+    return summed(cases())
+
+
+def summed(cases: Iterable[Case]) -> Comparison:
+    """The differences of all pairs of answers together; it stops at the first that is no answer."""
+    largest = -1.0
+    worst: Where = ()
     absolute = squared = count = 0.0
-    for size in compared:
-        for number in batches:
-            x = given(number, channels, size)
-            expected, answer = reference(torch.from_numpy(x)).numpy(force=True), run(x)
-            if answer.shape != expected.shape or not np.isfinite(answer).all():
-                return Comparison(math.inf, math.inf, -math.inf, (number, *size))
-            difference = np.abs(answer.astype(np.float64) - expected)
-            if difference.max() > largest:
-                largest, worst = float(difference.max()), (number, *size)
-            absolute, squared = absolute + difference.sum(), squared + np.square(difference).sum()
-            count += difference.size
+    for reference, answer, where in cases:
+        expected = reference.numpy(force=True)
+        if answer.shape != expected.shape or not np.isfinite(answer).all():
+            return Comparison(math.inf, math.inf, -math.inf, where)
+        difference = np.abs(answer.astype(np.float64) - expected)
+        if difference.max() > largest:
+            largest, worst = float(difference.max()), where
+        absolute, squared = absolute + difference.sum(), squared + np.square(difference).sum()
+        count += difference.size
     psnr = None if squared == 0 else float(10 * math.log10(4 / (squared / count)))
     return Comparison(largest, float(absolute / count), psnr, worst)
 
 
-def worst_layer(net: nn.Module, model: Any, x: np.ndarray) -> str:
+def worst_layer(net: nn.Module, model: Any, *inputs: np.ndarray) -> str:
     """The layer of ``net`` whose own error is the largest in ``model`` (ONNX, with the exporter's notes), in words.
 
     Every layer of torch is given what the ONNX layers before it answered, so that it shows its own error and none that
     it inherited; the error is relative to the largest value of the layer. The text starts with "; " to be added to a
     sentence, and is empty if no layer can be compared.
     """
-    answers = _answers(model, x)
+    answers = _answers(model, inputs)
     order: list[str] = []
     names = {module: name for name, module in net.named_modules() if not list(module.children())}
     with _hooked(names, lambda name, out: order.append(name)), torch.inference_mode():
-        net(torch.from_numpy(x))
+        net(*map(torch.from_numpy, inputs))
     # A layer without a node of its own was folded into the one before: what stands there is the answer of both.
     answer_of: dict[str, Tensor] = {}
     holder = ""
@@ -134,7 +150,7 @@ def worst_layer(net: nn.Module, model: Any, x: np.ndarray) -> str:
         return answer.clone()
 
     with _hooked(names, put), torch.inference_mode():
-        net(torch.from_numpy(x))
+        net(*map(torch.from_numpy, inputs))
     if not errors:
         return ""
     name = max(errors, key=lambda n: errors[n])
@@ -142,7 +158,7 @@ def worst_layer(net: nn.Module, model: Any, x: np.ndarray) -> str:
     return f"; worst layer: {name} ({kind}), whose own error is {errors[name]:.2g} of its largest value"
 
 
-def _answers(model: Any, x: np.ndarray) -> dict[str, Tensor]:
+def _answers(model: Any, inputs: Sequence[np.ndarray]) -> dict[str, Tensor]:
     """What the ONNX nodes answer that end a module of torch: module -> float32."""
     import onnx
     import onnxruntime
@@ -161,7 +177,8 @@ def _answers(model: Any, x: np.ndarray) -> dict[str, Tensor]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(probed.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    values = session.run(list(ends.values()), {session.get_inputs()[0].name: x})
+    named = {value.name: x for value, x in zip(session.get_inputs(), inputs, strict=True)}
+    values = session.run(list(ends.values()), named)
     return {module: torch.from_numpy(v.astype(np.float32)) for module, v in zip(ends, values, strict=True)}
 
 

@@ -75,8 +75,11 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def quantised(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> onnx.ModelProto:
-    """A copy whose convolutions have 8-bit weights and inputs; the ranges are those seen with ``inputs`` [1, C, H, W].
+def quantised(
+    model: onnx.ModelProto, inputs: Sequence[tuple[np.ndarray, ...]], layers: Sequence[str] = ("Conv",)
+) -> onnx.ModelProto:
+    """A copy whose ``layers`` have 8-bit weights and inputs; the ranges are those seen with ``inputs``: what the
+    network takes at once, e.g. one array [1, C, H, W].
 
     Their weights use 7 of the 8 bits: processors without VNNI instructions add two products in 16 bits, which overflows
     with 8, and the file would be right on one machine and wrong on another. Transposed convolutions, for which
@@ -90,7 +93,7 @@ def quantised(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> onnx.Mode
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             x = next(self.left, None)
-            return None if x is None else {model.graph.input[0].name: x}
+            return None if x is None else {v.name: array for v, array in zip(model.graph.input, x, strict=True)}
 
     prepared = onnx.ModelProto.FromString(model.SerializeToString())
     # Shapes are inferred and constants folded already: say so, or a warning asks for it.
@@ -98,7 +101,7 @@ def quantised(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> onnx.Mode
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "model.onnx"
         quantize_static(
-            prepared, path, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"],
+            prepared, path, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=list(layers),
             per_channel=True, reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         )  # fmt: skip
         result = onnx.load(path)
