@@ -152,6 +152,14 @@ class Info(Strict):
     export: Export | None = None  # of an exported model
     origin: str = ""  # where the weights come from, if i2i did not train them
 
+    @property
+    def files(self) -> list[str]:
+        """The files that hold its numbers; an exported model has none of its classifiers."""
+        names = {product.file for product in self.products.values()}
+        names |= {self.sampler.file} if self.sampler else set()
+        names |= {TENSORS} if self.classifiers and not self.export else set()
+        return sorted(names)
+
 
 def is_model(folder: Path) -> bool:
     return paths.is_file(folder / INFO)

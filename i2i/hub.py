@@ -19,7 +19,7 @@ from typing import Any
 
 from i2i import __version__, folder, hub_card, paths
 from i2i.errors import FetchError, I2IError, MissingExtra, ModelError, UsageError
-from i2i.folder import CARD, INFO, TENSORS, Info
+from i2i.folder import CARD, INFO, Info
 from i2i.ledger import lock
 from i2i.runs import RECIPE
 from i2i.transfer import Progress, need_space
@@ -178,11 +178,10 @@ def _weights(info: Info) -> list[str]:
     Raises:
         ModelError: of a kind that is not fetched.
     """
-    names = sorted({p.file for p in info.products.values()} | ({TENSORS} if info.classifiers else set()))
-    for name in names:
+    for name in info.files:
         if Path(name).suffix not in (".safetensors", ".onnx") or name.startswith("."):
             raise ModelError(f"{INFO} names {name}: weights are .safetensors or .onnx files")
-    return names
+    return info.files
 
 
 def _pictures(names: list[str]) -> list[str]:

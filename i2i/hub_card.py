@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from i2i import card as cards
-from i2i import folder, shipped
+from i2i import folder, modelcard, shipped
 from i2i.folder import Info
 from i2i.runs import RECIPE
 
@@ -41,9 +41,10 @@ def card(info: Info, address: str, samples: str | None, recipe: bool) -> str:
 
 def front(info: Info) -> str:
     """What the Hub reads of a card, as YAML."""
-    tags = ["image-to-image", "i2i", info.method, *(["onnx"] if info.export else [])]
+    task = "unconditional-image-generation" if info.sampler else "image-to-image"
+    tags = [task, "i2i", info.method, *(["onnx"] if info.export else [])]
     facts: dict[str, Any] = {"license": licence(info.licence)}
-    facts |= {"library_name": "i2i", "pipeline_tag": "image-to-image", "tags": list(dict.fromkeys(tags))}
+    facts |= {"library_name": "i2i", "pipeline_tag": task, "tags": list(dict.fromkeys(tags))}
     if info.dataset in cards.names():  # a folder of the user's own is none that anybody could look up
         facts["datasets"] = [info.dataset]
     if info.metrics:
@@ -80,19 +81,7 @@ def _without_paths(tree: Any) -> Any:
 
 
 def _use(info: Info, address: str) -> list[str]:
-    main = info.products.get(info.default)
-    mask = (" --mask mask.png", ', mask="mask.png"') if main and main.masked else ("", "")
+    if not info.products and not info.sampler:
+        return []
     extras = "hub" if info.export else "train,hub"
-    return [
-        "```",
-        f"pip install 'i2i-toolkit[{extras}]'",
-        f"i2i translate picture.jpg{mask[0]} --model {address}",
-        "```",
-        "```python",
-        "import i2i",
-        "",
-        f'translate = i2i.load("{address}", direction="{info.default}")',
-        f'translate("picture.jpg"{mask[1]}).save("translated.png")',
-        "```",
-        *(f"- {line}" for line in shipped.summary(info)),
-    ]
+    return [*modelcard.usage(info, extras, address), *(f"- {line}" for line in shipped.summary(info))]

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from i2i.folder import Info, Product, Sampler
+    from i2i.folder import Info, Product
+
+HERE = "path/to/this/folder"
 
 
 def card(info: Info, use: Sequence[str] = ()) -> str:
@@ -51,44 +53,34 @@ def _kind(info: Info) -> str:
 def _use(info: Info, use: Sequence[str]) -> list[str]:
     main = info.products.get(info.default)
     if info.sampler:
-        return ["## Use", "", *(use or drawing(info.sampler)), "", "The same seed draws the same pictures.", ""]
+        return ["## Use", "", *(use or usage(info)), "", "The same seed draws the same pictures.", ""]
     if main:
-        return ["## Use", "", *(use or translating(info, main)), "", *_sizes(info, main), info.inference.sentence(), ""]
+        return ["## Use", "", *(use or usage(info)), "", *_sizes(info, main), info.inference.sentence(), ""]
     return []
 
 
-def translating(info: Info, main: Product) -> list[str]:
-    """How to use a model that translates."""
-    masked = ', mask="mask.png"' if main.masked else ""
+def usage(info: Info, extras: str = "train", where: str = HERE) -> list[str]:
+    """What to type, in a terminal and in Python, to use the model that lies at ``where``."""
+    if info.sampler:
+        some = f", labels={info.sampler.classes - 1}" if info.sampler.classes else ""
+        program = [f'draw = i2i.load("{where}")', f'draw(1, seed=0{some})[0].save("drawn.png")']
+    else:
+        mask = ', mask="mask.png"' if info.products[info.default].masked else ""
+        load = f'translate = i2i.load("{where}", direction="{info.default}")'
+        program = [load, f'translate("picture.jpg"{mask}).save("translated.png")']
     return [
-        "```",
-        "pip install 'i2i-toolkit[train]'",
-        command(main),
-        "```",
-        "```python",
-        "import i2i",
-        "",
-        f'translate = i2i.load("path/to/this/folder", direction="{info.default}")',
-        f'translate("picture.jpg"{masked}).save("translated.png")',
-        "```",
-    ]
+        "```", f"pip install 'i2i-toolkit[{extras}]'", command(info, where), "```",
+        "```python", "import i2i", "", *program, "```",
+    ]  # fmt: skip
 
 
-def drawing(sampler: Sampler) -> list[str]:
-    """How to use a model that draws."""
-    some = f", labels={sampler.classes - 1}" if sampler.classes else ""
-    return [
-        "```",
-        "pip install 'i2i-toolkit[train]'",
-        draw_command(sampler),
-        "```",
-        "```python",
-        "import i2i",
-        "",
-        'draw = i2i.load("path/to/this/folder")',
-        f'draw(1, seed=0{some})[0].save("drawn.png")',
-        "```",
-    ]
+def command(info: Info, where: str = HERE) -> str:
+    """What to type to use the model that lies at ``where``."""
+    if info.sampler:
+        some = f" --label {info.sampler.classes - 1}" if info.sampler.classes else ""
+        return f"i2i generate -n 64 --seed 0{some} --sheet --model {where}"
+    mask = " --mask mask.png" if info.products[info.default].masked else ""
+    return f"i2i translate picture.jpg{mask} --model {where}"
 
 
 def _sizes(info: Info, product: Product) -> list[str]:
@@ -99,15 +91,3 @@ def _sizes(info: Info, product: Product) -> list[str]:
     if product.scale > 1:
         return [f"{any_size}; the result is {product.scale} times as large.", f"{trained} of the large picture."]
     return [f"{any_size}.", f"{trained} and works best near that size."]
-
-
-def command(product: Product) -> str:
-    """What to type to translate."""
-    where = " --mask mask.png" if product.masked else ""
-    return f"i2i translate picture.jpg{where} --model path/to/this/folder"
-
-
-def draw_command(sampler: Sampler) -> str:
-    """What to type to draw."""
-    some = f" --label {sampler.classes - 1}" if sampler.classes else ""
-    return f"i2i generate -n 64 --seed 0{some} --sheet --model path/to/this/folder"

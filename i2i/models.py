@@ -148,8 +148,7 @@ def show(what: str | Path) -> list[tuple[str, str]]:
     info = folder.read_info(model)
     main = info.products.get(info.default)
     drawn = info.sampler
-    names = [p.file for p in info.products.values()] + ([drawn.file] if drawn else [])
-    files = {model / name for name in names or [TENSORS]}
+    files = [model / name for name in info.files]
     size = f"{info.size[0]} x {info.size[1]} (height x width)"
     there = all(file.is_file() for file in files)
     weights = f"{sum(file.stat().st_size for file in files) / 2**20:.1f} MiB" if there else "missing"

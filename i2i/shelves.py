@@ -178,13 +178,14 @@ def models_pull(
     revision: Annotated[str | None, typer.Option(help="A branch, a tag or a commit, if not the main branch.")] = None,
 ) -> None:
     """Fetch a model from the Hugging Face Hub, or fetch it again, e.g. i2i models pull hf://owner/name."""
-    from i2i import hub
+    from i2i import folder, hub
 
     repo = hub.parse(address, revision)
     with progress("pulling") as bar:
         place = hub.pull(repo, bar)
     typer.echo(f"{repo} is ready: {place}")
-    typer.echo(f"i2i translate PICTURES --model {repo}")
+    draws = folder.read_info(place).sampler
+    typer.echo(f"i2i generate -n 64 --sheet --model {repo}" if draws else f"i2i translate PICTURES --model {repo}")
 
 
 @models_app.command("push")

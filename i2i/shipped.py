@@ -5,7 +5,7 @@ from __future__ import annotations
 from i2i import callers
 from i2i.folder import SAMPLER, Export, Info, Sampler
 from i2i.latents import LABELS, Z
-from i2i.modelcard import card, command, draw_command
+from i2i.modelcard import card, command
 
 
 def readme(info: Info) -> str:
@@ -36,7 +36,7 @@ def summary(info: Info) -> list[str]:
 
 def _use(info: Info) -> list[str]:
     if info.sampler:
-        return _drawing(info.sampler)
+        return _drawing(info, info.sampler)
     page = info.export is not None and info.export.page
     masked = info.products[info.default].masked
     return [
@@ -45,7 +45,7 @@ def _use(info: Info) -> list[str]:
         "",
         "```",
         "pip install i2i-toolkit",
-        command(info.products[info.default]),
+        command(info),
         "```",
         "",
         *([] if page else _container()),
@@ -60,7 +60,7 @@ def _use(info: Info) -> list[str]:
     ]
 
 
-def _drawing(sampler: Sampler) -> list[str]:
+def _drawing(info: Info, sampler: Sampler) -> list[str]:
     labels = f" Input `{LABELS}` is int64 [batch]: which of the classes 0 to {sampler.classes - 1}."
     shape = f"[batch, {sampler.channels}, {sampler.size[0]}, {sampler.size[1]}]"
     return [
@@ -68,7 +68,7 @@ def _drawing(sampler: Sampler) -> list[str]:
         "",
         "```",
         "pip install i2i-toolkit",
-        draw_command(sampler),
+        command(info),
         "```",
         "",
         "The program below needs no i2i; it runs in this folder and draws what `i2i generate -n 16 --seed 0` draws.",

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from i2i import __version__, folder, nets
 from i2i.errors import ModelError
+from i2i.latents import Latent
 
 INFERENCE = folder.Inference(norm="running", dropout=False)
 
@@ -174,6 +175,19 @@ def product(**facts):
 )
 def test_a_damaged_description_is_named(tmp_path, change, message):
     assert damaged(tmp_path, change).startswith(message)
+
+
+def test_the_files_that_hold_its_numbers():
+    named = info(classifiers={"C": {"net": "digits"}})
+    assert named.files == ["model.safetensors"]
+    sampler = folder.Sampler(generator={}, latent=Latent(noise=1), size=(8, 8), file="model.onnx")
+    export = folder.Export(
+        target="onnx", opset=18, precision="fp32", tolerance=0, sizes=(), batches=(), noise_removed=False, proofs={},
+        torch="",
+    )  # fmt: skip
+    drawn = named.model_copy(update={"products": {}, "sampler": sampler})
+    assert drawn.files == ["model.onnx", "model.safetensors"]
+    assert drawn.model_copy(update={"export": export}).files == ["model.onnx"]
 
 
 def test_a_newer_format_asks_for_a_newer_i2i(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from exports_for_tests import make_exported
 from hub_for_tests import TOKEN, Hub
-from models_for_tests import make_model
+from models_for_tests import make_model, make_sampler
 from PIL import Image
 
 import i2i as package
@@ -132,6 +132,22 @@ def test_an_exported_model_and_one_without_a_run(site, tmp_path, monkeypatch):
     picture = np.zeros((8, 8, 3), np.uint8)
     np.testing.assert_array_equal(package.load("hf://me/onnx")(picture), package.load("shipped")(picture))
     assert folder.read_info(paths.models() / "me--onnx").licence == "MIT"
+
+
+def test_what_draws_pictures_comes_back_too(site, tmp_path, monkeypatch, i2i):
+    make_sampler(tmp_path / "m")
+    said = i2i("models", "push", "m", HERE)
+    assert (said.code, said.err) == (0, "")
+    files = site.repos["me/houses"]["main"]
+    assert set(files) == {"i2i.json", "model.safetensors", "README.md"}
+    card = files["README.md"].decode()
+    assert yaml.safe_load(card.split("---\n")[1])["pipeline_tag"] == "unconditional-image-generation"
+    assert f"i2i generate -n 64 --seed 0 --sheet --model {HERE}" in card
+    assert f'draw = i2i.load("{HERE}")' in card
+    said = i2i("models", "pull", HERE)
+    assert said.out.endswith(f"i2i generate -n 64 --sheet --model {HERE}\n")
+    ours, theirs = package.load("m", device="cpu")(2), package.load(HERE, device="cpu")(2)
+    assert [p.tobytes() for p in ours] == [p.tobytes() for p in theirs]
 
 
 def test_licences_have_the_names_of_the_hub():
