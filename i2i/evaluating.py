@@ -12,14 +12,17 @@ from torch import Tensor
 
 from i2i import __version__, models, recipe, training
 from i2i.card import names as cards
-from i2i.data.batches import Labelled, Pair, Reads, Reduced
+from i2i.data.batches import Images, Labelled, Pair, Reads, Reduced
 from i2i.data.reduced import Reduction
 from i2i.data.samples import Samples
 from i2i.data.transforms import View
 from i2i.doctor import version
+from i2i.drawing import Draws
 from i2i.errors import ModelError, UsageError, did_you_mean
-from i2i.folder import Info, Product, read_info
-from i2i.held import Net, Subject, Way, chosen, fitted, measure, named, open_measured, palette_of
+from i2i.folder import SAMPLER, Info, Product, Sampler, read_info
+from i2i.generator import Engine as DrawingEngine
+from i2i.generator import open_sampler
+from i2i.held import Net, Subject, Way, chosen, fitted, labels_of, measure, named, open_measured, palette_of
 from i2i.history import goal
 from i2i.methods import METHODS
 from i2i.metrics import Metric, Setting
@@ -67,7 +70,7 @@ def evaluate(
         reduction = Reduction(info.products[keys[0]].scale, own.data.degradation if own else "bicubic")
     view = View(info.size, channels=channels(info, backward, turned), direction="b2a" if turned else "a2b")
     samples = open_measured(reads, data.layout.splits[split], view, info.name, reduction)
-    engines = {key: open_engine(folder, info, key, device) for key in keys}
+    engines: dict[str, Any] = {key: open_engine(folder, info, key, device) for key in keys}
     ways = {
         key: Way(
             used(engine, info.products[key]), back=back != turned, maps=data.maps == ("a" if back else "b"),
@@ -77,20 +80,29 @@ def evaluate(
     }
     place = pick_device(device if device in ("auto", "cpu") or not info.export else "auto")
     names = () if info.export else info.classifiers  # they are not exported
-    subject = Subject(ways, {name: named(load_classifier(folder, info, name).to(place)) for name in names})
+    classifiers = {name: named(load_classifier(folder, info, name).to(place)) for name in names}
+    samplers = {}
+    if info.sampler:
+        sampler = open_sampler(folder, info, device)
+        samplers[SAMPLER] = drawn(sampler, info.sampler)
+        engines[SAMPLER] = sampler
+    subject = Subject(ways, classifiers, samplers)
     count = min(count or len(samples), len(samples))
     fitting = chosen(metrics, subject, samples, info.size, count)
     if not fitting:
-        kind = "labels" if samples.reads is Labelled else "pairs"
+        kind = "labels" if samples.reads in (Labelled, Images) else "pairs"
         raise UsageError(f"the split {split} holds no {kind}: --metrics fd_effnet compares sets of pictures")
+    setting = Setting(
+        place, palette_of(data.card), labels_of(data, "b2a" if turned else "a2b") if samples.classes else None, say
+    )
     return {
         "model": info.name, "method": info.method, "images": info.images, "dataset": data.card.name, "split": split,
         "directions": keys, "n": count, "size": None if reduction else list(info.size),
-        "metrics": measure(subject, samples, fitting, Setting(place, palette_of(data.card)), count),
+        "metrics": measure(subject, samples, fitting, setting, count),
         "measured_by": {
             name: {
                 "numbers": [key + end for end in subject.names(metric).values() for key in metric.keys],
-                "n": pictures(metric, samples, count), "backend": backend(metric),
+                "n": pictures(metric, samples, count), "backend": backend(metric, setting),
             } for name, metric in fitting.items()
         },
         "degradation": reduction.degradation if reduction else None, "engine": engine_name(engines, place),
@@ -107,7 +119,8 @@ def directions(folder: Path, info: Info, asked: str | None) -> list[str]:
     if asked is None:
         return list(info.products)
     if asked not in info.products:
-        has = f"{' and '.join(info.products)} only" if info.products else "nothing: it is a classifier"
+        nothing = "it draws pictures" if info.sampler else "it is a classifier"
+        has = f"{' and '.join(info.products)} only" if info.products else f"nothing: {nothing}"
         raise ModelError(f"{folder}: this model translates {has}, not {asked!r}")
     return [asked]
 
@@ -153,6 +166,8 @@ def reads_of(info: Info) -> Reads:
     if info.method in METHODS:
         reads: Reads = METHODS[info.method].reads
         return reads
+    if info.sampler:
+        return Images
     if any(product.scale > 1 for product in info.products.values()):
         return Reduced
     return Labelled if info.classifiers or any(product.masked for product in info.products.values()) else Pair
@@ -169,8 +184,17 @@ def channels(info: Info, backward: Mapping[str, bool], turned: bool) -> tuple[in
     for key, back in backward.items():
         given, made = info.products[key].channels
         return (made, given) if back != turned else (given, made)
-    inputs = next(iter(info.classifiers.values()))["inputs"]
+    inputs = info.sampler.channels if info.sampler else next(iter(info.classifiers.values()))["inputs"]
     return inputs, inputs
+
+
+def drawn(engine: DrawingEngine, sampler: Sampler) -> Draws:
+    """What an engine draws, as a function of tensors."""
+
+    def run(*given: Tensor) -> Tensor:
+        return torch.from_numpy(engine.run(*(x.numpy(force=True) for x in given))).to(given[0].device)
+
+    return Draws(run, sampler.latent, sampler.classes)
 
 
 def used(engine: Engine, product: Product) -> Net:
@@ -183,19 +207,19 @@ def used(engine: Engine, product: Product) -> Net:
 
 
 def pictures(metric: Metric, samples: Samples, count: int) -> int | dict[str, int]:
-    """How many a metric saw; of each side, for one of sets."""
-    if metric.needs != "sets":
+    """How many a metric saw; of each side, for one of sets: as many as were drawn, if they are."""
+    if metric.needs != "sets" or samples.reads is Images:
         return count
     return {side: min(count, n) for side, n in zip("ab", samples.sizes, strict=True)}
 
 
-def backend(metric: Metric) -> str:
+def backend(metric: Metric, setting: Setting) -> str:
     """What computed a metric, with its versions."""
     packages = [f"{package} {version(package)}" for package in metric.packages]
-    return ", ".join([*packages, *([metric.backend] if metric.backend else [])]) or f"i2i {__version__}"
+    return ", ".join([*packages, *filter(None, [metric.measured_by(setting)])]) or f"i2i {__version__}"
 
 
-def engine_name(engines: Mapping[str, Engine], place: torch.device) -> str:
+def engine_name(engines: Mapping[str, Any], place: torch.device) -> str:
     """What ran the networks."""
     provider = next((getattr(engine, "provider", "") for engine in engines.values()), "")
     if not provider:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from i2i.data import pictures
-from i2i.data.batches import Labelled, Pair, Reads, Reduced, Unpaired, loader, open_split
+from i2i.data.batches import Images, Labelled, Pair, Reads, Reduced, Unpaired, loader, open_split
 from i2i.data.layouts import as_unpaired
 from i2i.data.reduced import ReducedPictures, Reduction
 from i2i.data.samples import Samples
 from i2i.data.transforms import View
+from i2i.drawing import MANY, DrawnMeters, Draws
 from i2i.errors import UsageError
 from i2i.history import goal
 from i2i.holes import draw
 from i2i.methods.base import enlarged
-from i2i.metrics import METRICS, Meter, Metric, Setting, find
+from i2i.metrics import METRICS, Labels, Meter, Metric, Setting, find
 from i2i.nets.context import completed
 from i2i.nets.used import seeded
 from i2i.translator import margin
@@ -31,10 +32,12 @@ from i2i.translator import margin
 if TYPE_CHECKING:
     from i2i.card import Card
     from i2i.data.layouts import Split
+    from i2i.training import Prepared
 
 DEFAULTS = ("psnr_rgb", "ssim_rgb", "label_accuracy"), ("psnr_y_b4", "ssim_y_b4"), ("accuracy",)
-"""What is measured unless something is asked for: of pairs, of enlarged pictures, of classifiers; as far as it fits."""
-MANY = 64  # labelled pictures that go together; others go one by one
+DRAWN = ("fd_digits", "prdc_digits", "accuracy_asked_digits")
+"""What is measured unless something is asked for: of pairs, of enlarged pictures, of classifiers, of drawn pictures; as
+far as it fits."""
 
 Net = Callable[[Tensor], Tensor]
 
@@ -61,10 +64,12 @@ class Way:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured, by the names that users know: translations ("a2b"), and classifiers: pictures to logits."""
+    """What is measured, by the names that users know: translations ("a2b"), classifiers: pictures to logits, and what
+    draws pictures."""
 
     ways: Mapping[str, Way]
     classifiers: Mapping[str, Net]
+    samplers: Mapping[str, Draws] = field(default_factory=dict)
 
     @property
     def fills(self) -> bool:
@@ -73,7 +78,8 @@ class Subject:
 
     def names(self, metric: Metric) -> dict[str, str]:
         """What the metric measures -> the end of the names of its numbers: none if there is one such thing only."""
-        things = [*(self.classifiers if metric.needs == "labels" else self.ways)]
+        things = [*{"labels": self.classifiers, "asked": self.samplers}.get(metric.needs, self.ways)]
+        things += [*self.samplers] if metric.needs == "sets" else []
         return {thing: "" if len(things) == 1 else f"_{thing}" for thing in things}
 
     def score(self, values: Mapping[str, float], metric: Metric) -> float | None:
@@ -115,13 +121,14 @@ def fitted(run: Net, multiple: int, scale: int) -> Net:
     return call
 
 
-def named(net: nn.Module) -> Net:
-    """A classifier as it is used: [N, C, H, W] -> logits, without gradients. A copy, made now."""
+def named(net: nn.Module) -> Callable[..., Tensor]:
+    """A network as it is used, without gradients: a classifier, [N, C, H, W] -> logits, or what draws pictures. A copy,
+    made now."""
     used = copy.deepcopy(net).eval()
 
-    def call(x: Tensor) -> Tensor:
+    def call(*inputs: Tensor) -> Tensor:
         with torch.inference_mode():
-            return used(x).float()
+            return used(*inputs).float()
 
     return call
 
@@ -129,6 +136,17 @@ def named(net: nn.Module) -> Net:
 def palette_of(card: Card) -> Tensor | None:
     """The colors of the label maps, if the data set has some: float64 [classes, 3]."""
     return torch.tensor(list(card.palette.colors.values()), dtype=torch.float64) if card.palette else None
+
+
+def labels_of(data: Prepared, direction: str) -> Labels | None:
+    """What a measure may learn the classes of the data set from, those of the domain that would be painted."""
+    train, test = (data.layout.splits.get(name) for name in ("train", "test"))
+    if train is None or train.kind != "arrays":
+        return None
+    side = -1 if direction == "a2b" else 0
+    return Labels(
+        data.card.name, (train.a[side], train.b[side]), (test.a[side], test.b[side]) if test is not None else ()
+    )
 
 
 def better(key: str, value: float | None, before: float | None) -> bool:
@@ -160,7 +178,9 @@ def chosen(
                 raise UsageError(f"{name} needs {metric.least} pixels a side or more, the smallest picture has {least}")
         return metrics
     pairs, enlargements, labels = DEFAULTS
-    names = {Pair: pairs, Reduced: enlargements, Labelled: (*labels, *pairs)}.get(samples.reads, ())
+    names = {Pair: pairs, Reduced: enlargements, Labelled: (*labels, *pairs), Images: (*DRAWN, *labels)}.get(
+        samples.reads, ()
+    )
     metrics = {name: METRICS[name] for name in names}
     return {n: m for n, m in metrics.items() if m.least <= least and not unfit(m, subject, samples, count)}
 
@@ -171,13 +191,19 @@ def unfit(metric: Metric, subject: Subject, samples: Samples, count: int) -> str
         if not subject.classifiers:
             return "it measures classifiers, and this model has none"
         return "" if samples.classes else "it needs labels, and these pictures have none"
-    if not subject.ways:
+    if metric.learns and not samples.classes:
+        return "it learns classes from labelled pictures, and these have no labels: take fd_effnet"
+    if metric.needs == "asked":
+        return "" if any(s.classes for s in subject.samplers.values()) else "this model draws nothing for a class"
+    if not subject.ways and not subject.samplers:
         return "it measures pictures, and this model makes none: take accuracy"
     if metric.needs == "sets":
         a, b = (min(count, n) for n in samples.sizes)
         a = b if subject.fills else a
         few = f"it needs {metric.pictures} pictures of each set at least, there are {a} and {b}"
         return few if min(a, b) < metric.pictures else ""
+    if not subject.ways:
+        return "it compares outputs with their targets, and drawn pictures have none: take fd_digits or fd_effnet"
     if samples.reads not in (Pair, Reduced) and not subject.fills:
         return "it compares outputs with their targets, and these pictures are no pairs: take fd_effnet, for two sets"
     if metric.needs == "maps" and not any(way.maps for way in subject.ways.values()):
@@ -251,10 +277,11 @@ def measure(
         DataError: pictures that cannot be read, or that a metric cannot measure.
     """
     device, stop = torch.device(setting.device), min(count, len(samples))
-    size = MANY if samples.reads is Labelled else 1
+    size = MANY if samples.reads in (Labelled, Images) else 1  # what has one size goes together
     values: dict[str, float] = {}
     with seeded(0, device):
         ways = {name: Meters(way, metrics, setting) for name, way in subject.ways.items()}
+        samplers = {name: DrawnMeters(draws, metrics, setting, stop) for name, draws in subject.samplers.items()}
         labels = {name: metric for name, metric in metrics.items() if metric.needs == "labels"}
         answers = {thing: {name: m.new(setting) for name, m in labels.items()} for thing in subject.classifiers}
         batches = loader(samples, batch=size, shuffle=False, stop=stop, device=device)
@@ -262,12 +289,16 @@ def measure(
             left = [max(0, min(count, n) - first) for n in samples.sizes]
             for meters in ways.values():
                 meters.update(batch, left)
+            for drawn in samplers.values():
+                drawn.update(batch.x)
             for thing, named in answers.items():
+                pictures, known = batch[-2:]
                 for meter in named.values():
-                    meter.update(subject.classifiers[thing](batch.b), batch.b_labels)
+                    meter.update(subject.classifiers[thing](pictures), known)
+        made: dict[str, Meters | DrawnMeters] = {**ways, **samplers}
         for name, metric in metrics.items():
             for thing, end in subject.names(metric).items():
-                found = {end: answers[thing][name]} if metric.needs == "labels" else ways[thing].of(name, end)
+                found = {end: answers[thing][name]} if metric.needs == "labels" else made[thing].of(name, end)
                 for tail, meter in found.items():
                     values |= {f"{key}{tail}": value for key, value in meter.compute().items()}
     return values

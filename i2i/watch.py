@@ -14,8 +14,9 @@ from torch import Tensor
 from i2i import folder, sheets
 from i2i.data.batches import loader
 from i2i.display import display
+from i2i.drawing import Draws
 from i2i.errors import RecipeError, UsageError
-from i2i.held import Held, Subject, Way, better, chosen, fitted, measure, named, palette_of
+from i2i.held import Held, Subject, Way, better, chosen, fitted, labels_of, measure, named, palette_of
 from i2i.log import RunLog
 from i2i.metrics import Metric, Setting
 from i2i.metrics.pixel import as_written
@@ -115,7 +116,8 @@ class Watch:
                 why = f"all pictures are in the split {held.split}, which is trained on: nothing is held out to measure"
                 raise RecipeError(f"watch.metrics: {why}")
             return
-        self.setting = Setting(trainer.device, palette_of(self.data.card))
+        labels = labels_of(self.data, self.recipe.data.direction)
+        self.setting = Setting(trainer.device, palette_of(self.data.card), labels, self.show.note)
         subject, size, count = self.subject(trainer), self.recipe.data.size, self.recipe.watch.eval_count
         try:
             self.metrics = chosen(asked, subject, held.measured, size, count)
@@ -127,15 +129,20 @@ class Watch:
 
     def subject(self, trainer: Trainer) -> Subject:
         """The products as users would run them, and the classifiers."""
+        method = trainer.method
+        classifiers = {name: named(net) for name, net in method.classifiers.items()}
+        if isinstance(method, Drawing):
+            draws = {name: Draws(used, method.latent, method.classes) for name, used in self.used(trainer).items()}
+            return Subject({}, classifiers, draws)
         maps = TURNED[self.data.maps] if self.turned else self.data.maps
         ways = {}
-        for name, used in ({} if isinstance(trainer.method, Drawing) else self.used(trainer)).items():
+        for name, used in self.used(trainer).items():
             target = "a" if name == "b2a" else "b"
             net: Any = trainer.products[name]
             call = fitted(used, net.multiple, net.scale)
             way = Way(call, back=target == "a", maps=target == maps, fills=takes_mask(net))
             ways[self.public(name)] = way
-        return Subject(ways, {name: named(net) for name, net in trainer.method.classifiers.items()})
+        return Subject(ways, classifiers)
 
     def evaluate(self, trainer: Trainer) -> None:
         """Measure on held-out pictures, beside the naive copy of the input; keep the best as ``best/``."""

@@ -16,16 +16,18 @@ from small import FOLDERS, small_config, small_recipe, train_small
 from torch import Tensor
 
 from i2i import card, cli, exporting, training
-from i2i.data.batches import Labelled, Pair, Unpaired, open_split
+from i2i.data.batches import Images, Labelled, Pair, Unpaired, loader, open_split
 from i2i.data.layouts import recognise
 from i2i.data.transforms import View
+from i2i.drawing import Draws
 from i2i.errors import ModelError, RecipeError, UsageError
 from i2i.evaluating import evaluate
 from i2i.folder import read_info
-from i2i.held import Subject, Way, better, chosen, fitted, measure
+from i2i.held import Subject, Way, better, chosen, fitted, labels_of, measure
+from i2i.latents import Latent
 from i2i.log import RunLog
 from i2i.methods import METHODS
-from i2i.metrics import Setting
+from i2i.metrics import METRICS, Setting, taught
 from i2i.metrics.features import Features
 
 SIZE = (32, 32)
@@ -54,7 +56,9 @@ def test_eval_of_a_run_is_the_evaluation_of_its_training(
     asked = ["l1_rgb"] if METHODS[name].reads is Unpaired else []
     if asked:  # pairs to measure on
         folder = request.getfixturevalue("pairs")
-    run = train_small(tmp_path / "run", small_recipe(name, folder, images=2, watch={**watch, "metrics": asked}))
+    batch = 2 if METHODS[name].reads is Images else 1  # some of the zoo compare the pictures of a batch
+    blocks = {"data": {"batch": batch}, "watch": {**watch, "metrics": asked}}
+    run = train_small(tmp_path / "run", small_recipe(name, folder, images=2, **blocks))
     (record,) = evals(run)
     numbers(record, evaluate(run, metrics=asked))
 
@@ -130,6 +134,56 @@ def test_classifiers_are_measured_on_the_labels_that_were_not_shown(digits: Path
     assert list(found["metrics"]) == ["accuracy"]
     assert found["n"] == 9
     assert evaluate(run, count=4)["n"] == 4
+
+
+def test_drawn_pictures_are_measured_beside_held_out_ones(digits: Path, tmp_path: Path) -> None:
+    blocks = {"data": {"batch": 2}, "watch": {"eval_images": 2, "save_images": 2}}
+    run = train_small(tmp_path / "run", small_recipe("dcgan", digits, images=2, **blocks))
+    found = evaluate(run)
+    assert list(found["metrics"]) == [*METRICS["fd_digits"].keys, *METRICS["prdc_digits"].keys]
+    assert found["measured_by"]["fd_digits"]["n"] == 9
+    assert found["measured_by"]["fd_digits"]["backend"].startswith("classifier of digits, test accuracy ")
+    assert evaluate(run, metrics=["fd_digits"], count=4)["metrics"] != evaluate(run, metrics=["fd_digits"])["metrics"]
+    with pytest.raises(UsageError, match="accuracy_asked_digits does not fit: this model draws nothing for a class"):
+        evaluate(run, metrics=["accuracy_asked_digits"])
+    with pytest.raises(UsageError, match=r"psnr_rgb does not fit: .* drawn pictures have none: take fd_digits"):
+        evaluate(run, metrics=["psnr_rgb"])
+    with pytest.raises(ModelError, match="this model translates nothing: it draws pictures, not 'a2b'"):
+        evaluate(run, direction="a2b")
+
+
+def test_without_labels_there_is_no_classifier_to_measure_by(pictures: Path, tmp_path: Path) -> None:
+    blocks = {"data": {"batch": 2}, "watch": {"eval_images": 2, "save_images": 2}}
+    run = train_small(tmp_path / "run", small_recipe("dcgan", pictures, images=2, **blocks))
+    assert not evals(run)
+    with pytest.raises(UsageError, match="fd_digits does not fit: it learns classes from labelled pictures"):
+        evaluate(run, metrics=["fd_digits"])
+
+
+def test_classes_are_asked_for_and_classifiers_are_measured_on_labelled_pictures(
+    digits: Path,
+) -> None:
+    """Of a network that draws what it is asked for: the bars of the data themselves."""
+    samples = open_split(Images, recognise(digits).splits["train"], View(SIZE, channels=(3, 3)))
+    shown = next(iter(loader(samples, batch=24, shuffle=False, stop=24)))
+    bars = torch.stack([shown.x[shown.labels == c][0] for c in range(3)])
+
+    def draw(z: Tensor, labels: Tensor) -> Tensor:
+        return bars[labels]
+
+    subject = Subject(
+        {}, {"D": lambda x: torch.eye(3)[:, :1].T.expand(len(x), 3)}, {"sampler": Draws(draw, Latent(noise=4), 3)}
+    )
+    setting = Setting(labels=labels_of(training.prepare(str(digits), None, print), "a2b"))
+    metrics = chosen((), subject, samples, SIZE, 24)
+    assert list(metrics) == ["fd_digits", "prdc_digits", "accuracy_asked_digits", "accuracy"]
+    net = setting.network(taught.digits(setting))
+    right = (net.logits(bars).argmax(1) == torch.arange(3)).float().mean().item()
+    found = measure(subject, samples, metrics, setting, 24)
+    assert found["accuracy_asked_digits"] == pytest.approx(right)
+    assert found["accuracy"] == pytest.approx(1 / 3)  # it always says 0
+    assert subject.names(metrics["fd_digits"]) == {"sampler": ""}
+    assert subject.score(found, metrics["fd_digits"]) == found["fd_digits"]
 
 
 # ---------------------------------------------------------------- the shell

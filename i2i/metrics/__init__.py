@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from i2i.errors import UsageError, did_you_mean
-from i2i.metrics import fid, pixel
-from i2i.metrics.accuracy import ClassAccuracy, label_accuracy
-from i2i.metrics.base import Meter, Metric, Setting, per_picture
+from i2i.metrics import fid, pixel, taught
+from i2i.metrics.accuracy import AskedAccuracy, ClassAccuracy, label_accuracy
+from i2i.metrics.base import Labels, Meter, Metric, Needs, Setting, per_picture
 from i2i.metrics.features import OnnxFile, effnet, inception
 from i2i.metrics.perceptual import LEAST, lpips_alex
 
-__all__ = ["METRICS", "Meter", "Metric", "Setting", "find"]
+__all__ = ["METRICS", "Labels", "Meter", "Metric", "Setting", "find"]
 
 MAPS = ("label_pixel_accuracy", "label_class_accuracy", "label_iou")
 INCEPTION = ("torchmetrics", "torch-fidelity")
@@ -33,8 +33,16 @@ def seen(
 
 def prdc(load: Callable[..., Any], name: str, packages: tuple[str, ...] = (), by: str = "") -> Metric:
     """Precision, recall, density and coverage through a feature network."""
-    keys = (f"{key}_{name}" for key in ("precision", "recall", "density", "coverage"))
-    return seen(load, fid.prdc(name), packages, *keys, pictures=fid.LEAST, by=by)
+    return seen(load, fid.prdc(name), packages, *fid.prdc_keys(name), pictures=fid.LEAST, by=by)
+
+
+def learned(needs: Needs, new: Callable[[taught.Taught], Meter], *keys: str, pictures: int = 1) -> Metric:
+    """A metric that looks through the classifier that i2i teaches for the data set."""
+
+    def meter(setting: Setting) -> Meter:
+        return new(setting.network(taught.digits(setting)))
+
+    return Metric(needs, keys, meter, pictures=pictures, backend=taught.about, learns=True)
 
 
 METRICS: dict[str, Metric] = {
@@ -50,6 +58,11 @@ METRICS: dict[str, Metric] = {
     "prdc_inception": prdc(inception, "inception", INCEPTION),
     "fd_effnet": seen(effnet, fid.fd("effnet"), EFFNET, "fd_effnet"),
     "prdc_effnet": prdc(effnet, "effnet", EFFNET),
+    "fd_digits": learned("sets", lambda net: fid.Sets(net, fid.fd("digits")), "fd_digits", pictures=2),
+    "prdc_digits": learned(
+        "sets", lambda net: fid.Sets(net, fid.prdc("digits")), *fid.prdc_keys("digits"), pictures=fid.LEAST
+    ),
+    "accuracy_asked_digits": learned("asked", AskedAccuracy, "accuracy_asked_digits"),
     "accuracy": Metric("labels", ("accuracy",), ClassAccuracy),
 }
 

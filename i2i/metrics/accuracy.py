@@ -8,6 +8,7 @@ from torch import Tensor
 from i2i.errors import DataError
 from i2i.metrics.base import Setting
 from i2i.metrics.pixel import as_written
+from i2i.metrics.taught import Taught
 
 
 class LabelAccuracy:
@@ -76,3 +77,20 @@ class ClassAccuracy:
         if not self.known:
             raise DataError("accuracy: none of the pictures has a label")
         return {"accuracy": self.right / self.known}
+
+
+class AskedAccuracy:
+    """The share of drawn pictures that ``network`` takes for the class that was asked for: GAN-test of Shmelkov,
+    Schmid, Alahari 2018 (arXiv:1807.09499, section 3), for which the classifier has learned from real pictures."""
+
+    def __init__(self, network: Taught):
+        self.network = network
+        self.right = self.asked = 0
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        answers = self.network.logits(output).argmax(1)
+        self.right += int((answers == target.cpu()).sum())
+        self.asked += len(target)
+
+    def compute(self) -> dict[str, float]:
+        return {"accuracy_asked_digits": self.right / self.asked}

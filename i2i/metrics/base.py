@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -11,9 +12,20 @@ from torch import Tensor
 
 from i2i.errors import DataError
 
-Needs = Literal["pairs", "maps", "sets", "labels"]
+Needs = Literal["pairs", "maps", "sets", "labels", "asked"]
 """pairs: an output and its target. maps: a pair whose target is a label map of a known palette. sets: two collections
-of pictures that need not belong together. labels: the answers of a classifier and the true classes."""
+of pictures that need not belong together. labels: the answers of a classifier and the true classes. asked: drawn
+pictures and the classes that were asked for."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labelled pictures from which a measure's own classifier is learned: files of images and labels, see
+    ``i2i.data.arrays``. ``test`` are those on which it is tried, () if there are none."""
+
+    dataset: str
+    train: tuple[Path, Path]
+    test: tuple[Path, Path] | tuple[()] = ()
 
 
 class Meter(Protocol):
@@ -23,7 +35,8 @@ class Meter(Protocol):
         """Take in a batch.
 
         Pictures are float32 [N, C, H, W] in [-1, 1]; for sets the two N may differ and may be 0. For labels ``output``
-        is logits [N, classes] and ``target`` int64 [N], -1 where the class is not known.
+        is logits [N, classes] and ``target`` int64 [N], -1 where the class is not known; for asked, pictures and int64
+        [N].
 
         Raises:
             DataError: pictures that the metric cannot measure.
@@ -41,11 +54,14 @@ class Meter(Protocol):
 class Setting:
     """What meters of one evaluation share.
 
-    palette: colors of the label maps, float64 [classes, 3] from 0 to 255.
+    palette: colors of the label maps, float64 [classes, 3] from 0 to 255. labels: what a measure may learn classes
+    from. say: is told what takes long.
     """
 
     device: torch.device | str = "cpu"
     palette: Tensor | None = None
+    labels: Labels | None = None
+    say: Callable[[str], None] = lambda line: None
     loaded: dict[Any, Any] = field(default_factory=dict)
 
     def network(self, load: Callable[[torch.device | str], Any]) -> Any:
@@ -61,7 +77,7 @@ class Metric:
 
     keys: what its meter computes; the first says what is best. packages: those whose version belongs beside the
     number. least: pixels that each side of a picture must have. pictures: of each set, at least. backend: what else
-    belongs beside the number.
+    belongs beside the number. learns: it has to learn classes from ``Setting.labels``.
     """
 
     needs: Needs
@@ -70,7 +86,12 @@ class Metric:
     packages: tuple[str, ...] = ()
     least: int = 1
     pictures: int = 1
-    backend: str = ""
+    backend: str | Callable[[Setting], str] = ""
+    learns: bool = False
+
+    def measured_by(self, setting: Setting) -> str:
+        """``backend`` in words."""
+        return self.backend if isinstance(self.backend, str) else self.backend(setting)
 
 
 class Mean:

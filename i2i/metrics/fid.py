@@ -104,6 +104,10 @@ def fd(name: str) -> Measure:
     return lambda outputs, targets: {f"fd_{name}": frechet(outputs, targets)}
 
 
+def prdc_keys(name: str) -> tuple[str, ...]:
+    return tuple(f"{key}_{name}" for key in ("precision", "recall", "density", "coverage"))
+
+
 def prdc(name: str) -> Measure:
     """Precision, recall, density and coverage, named after the feature network."""
     return lambda outputs, targets: {f"{key}_{name}": v for key, v in neighbors(outputs, targets).items()}

@@ -129,7 +129,8 @@ class DigitsConfig(Strict):
 
 
 class Digits(nn.Module):
-    """[N, inputs, H, W] of the size in its config -> logits [N, classes].
+    """[N, inputs, H, W] of the size in its config -> logits [N, classes]; ``features`` -> what the last layer reads,
+    [N, 100].
 
     Raises:
         ModelError: of another size, or the channels are wrong.
@@ -147,5 +148,8 @@ class Digits(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.model[-1](self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
         check(x, "this classifier", self.config.inputs, size=self.config.size)
-        return self.model(x)
+        return self.model[:-1](x)
