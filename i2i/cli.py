@@ -16,6 +16,7 @@ from i2i.bench.commands import bench_app
 from i2i.errors import I2IError, MissingExtra, UsageError
 from i2i.shelves import Mirror, datasets_app, models_app, recipes_app
 from i2i.terminal import progress, table
+from i2i.zoo_commands import numbers, zoo_app
 
 app = typer.Typer(
     name="i2i", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -26,6 +27,7 @@ app.add_typer(datasets_app, name="datasets")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+app.add_typer(zoo_app, name="zoo")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
 
@@ -202,14 +204,11 @@ def compare(
     named = [w for w in words if "=" not in w]
     if len(named) != 1:
         raise UsageError(f"compare takes one table (one of {', '.join(comparing.names())}, or a YAML file)")
-    try:
-        numbers = [int(n) for n in seeds.split(",")] if seeds else None
-    except ValueError:
-        raise UsageError(f"--seeds {seeds!r}: whole numbers with commas between them, like 0,1,2") from None
     overrides = [w for w in words if "=" in w]
     done = comparing.compare(
-        named[0], *overrides, dataset=dataset, out=out, seeds=numbers, mirror=mirror, say=typer.echo
-    )
+        named[0], *overrides, dataset=dataset, out=out, seeds=numbers(seeds) if seeds else None, mirror=mirror,
+        say=typer.echo,
+    )  # fmt: skip
     typer.echo((done / "table.md").read_text(encoding="utf-8"))
     typer.echo(f"table, runs and sheet: {done}")
 

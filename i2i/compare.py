@@ -1,4 +1,5 @@
-"""Compares methods: a table says which trainings, each is run with every seed and equal arithmetic, one page comes out.
+"""Compares methods: a table says which trainings, each is run with every seed and with equal arithmetic or equally many
+steps, one page comes out.
 
 A comparison that was stopped goes on where it was; trainings that are done are not done again.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -17,8 +18,10 @@ from pydantic import Field, model_validator
 
 from i2i import paths, recipe, training
 from i2i.errors import RecipeError, UsageError, did_you_mean
+from i2i.folder import is_model, read_info
 from i2i.ledger import write_json
 from i2i.log import RunLog
+from i2i.models import BEST
 from i2i.runs import LOG, RECIPE, checkpoints
 from i2i.strict import Strict, read_yaml, validate
 
@@ -34,13 +37,20 @@ class Row(Strict):
 
 
 class Comparison(Strict):
-    """A table to be filled. ``tflop``: 10^12 floating point operations that each training may spend (as ``flops``
-    counts them); without it each recipe's own number of images."""
+    """A table to be filled.
+
+    ``tflop``: 10^12 floating point operations that each training may spend (as ``flops`` counts them). ``steps``: or so
+    many steps of the generator; a training whose critic takes ``n_critic`` steps for one of the generator sees that
+    many times the images. Without either, each recipe's own number of images. ``evaluations``: with ``steps``, how
+    often each training is measured and saved on its way, after equally many steps.
+    """
 
     about: str
     dataset: str
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     tflop: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, ge=1)
+    evaluations: int = Field(1, ge=1)
     set: dict[str, Any] = Field(default_factory=dict)
     rows: dict[str, Row] = Field(min_length=1)
 
@@ -49,6 +59,14 @@ class Comparison(Strict):
         folders = [_run(name, 0) for name in self.rows]
         if twice := [name for name in self.rows if folders.count(_run(name, 0)) > 1]:
             raise ValueError(f"rows {' and '.join(map(repr, twice))}: their runs would have one folder: rename one")
+        return self
+
+    @model_validator(mode="after")
+    def _one_share(self) -> Comparison:
+        if self.steps and (self.tflop or any(row.tflop for row in self.rows.values())):
+            raise ValueError("steps and tflop: trainings are equal in one of them, not in both: leave one out")
+        if self.evaluations > (self.steps or 1):
+            raise ValueError(f"evaluations: {self.evaluations} need as many steps, not {self.steps or 'none'}")
         return self
 
 
@@ -75,28 +93,33 @@ def compare(
     what: str, *overrides: str, dataset: str | None = None, out: Path | None = None, seeds: Sequence[int] | None = None,
     mirror: str | None = None, say: Callable[[str], None] = print,
 ) -> Path:  # fmt: skip
+    """Fills a packaged comparison or that of a file, see ``fill``; ``out`` is ``runs/compare-<name>`` when None."""
+    out = out or paths.runs() / f"compare-{Path(what).stem}"
+    return fill(load(what), *overrides, dataset=dataset, out=out, seeds=seeds, mirror=mirror, say=say)
+
+
+def fill(
+    table: Comparison, *overrides: str, out: Path, dataset: str | None = None, seeds: Sequence[int] | None = None,
+    mirror: str | None = None, say: Callable[[str], None] = print,
+) -> Path:  # fmt: skip
     """Trains every row with every seed and writes ``table.md``, ``table.json`` and ``sheet.png`` into ``out``.
 
     Args:
-        what: a packaged comparison or a file.
         overrides: for all rows, after those of the table.
         dataset: another data set than the table's.
-        out: ``runs/<name>`` when None.
         seeds: others than the table's.
 
     Raises:
         UsageError: a run in ``out`` belongs to another comparison.
         RecipeError, DataError, TrainingError: as in ``training.train``.
     """
-    table = load(what)
     dataset, seeds = dataset or table.dataset, tuple(seeds or table.seeds)
-    out = out or paths.runs() / f"compare-{Path(what).stem}"
     data = training.prepare(dataset, mirror, say)
     plan: dict[str, list[str]] = {}
     for name, row in table.rows.items():
         words = _words(table, row, dataset, overrides, data, say)
         plan |= {_run(name, seed): [*words, f"train.seed={seed}"] for seed in seeds}
-    _agree(out, plan)
+    agree(out, plan)
     for number, (name, (train, *words)) in enumerate(plan.items(), 1):
         run = out / name
         if _finished(run):
@@ -138,11 +161,27 @@ def _words(
         images = max(1, round(share * 1e12 / each / wanted.data.batch)) * wanted.data.batch
         words.append(f"train.images={images}")
         say(f"{row.train}: {each / 1e9:.2f} GFLOP an image, {images:,} images")
+    if table.steps and not any(word.startswith("train.images=") for word in words):
+        images = table.steps * wanted.data.batch * critic_steps(wanted)
+        words.append(f"train.images={images}")
+        every = -(-images // table.evaluations)
+        for key in ("watch.eval_images", "watch.save_images"):
+            if not any(word.startswith(f"{key}=") for word in words):
+                words.append(f"{key}={every}")
     return [row.train, *words]
 
 
-def _agree(out: Path, plan: dict[str, list[str]]) -> None:
-    """Keep the plan beside the runs, so that a later call can see whether they are the same trainings."""
+def critic_steps(wanted: recipe.Recipe) -> int:
+    """How many steps a training takes for one of its generator: ``n_critic`` of its method, 1 where there is none."""
+    return int(getattr(wanted.method, "n_critic", 1))
+
+
+def agree(out: Path, plan: dict[str, list[str]]) -> None:
+    """Keep the plan beside the runs, so that a later call can see whether they are the same trainings.
+
+    Raises:
+        UsageError: one of them was made otherwise.
+    """
     path = out / PLAN
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name, words in plan.items():
@@ -159,30 +198,44 @@ def _finished(run: Path) -> bool:
 
 
 def measured(run: Path) -> dict[str, Any]:
-    """What the last evaluation of a finished run found, with the images and seconds that it took.
+    """What the last evaluation of a finished run found, with the images and seconds that it took; under ``best`` what
+    was found of the best model, with its images.
 
     Of a method that translates both ways it is the way that the recipe calls its direction.
     """
     events = RunLog.read(run / LOG)
     end = next(e for e in reversed(events) if e["event"] == "end")
     last: dict[str, Any] = next((e for e in reversed(events) if e["event"] == "eval"), {})
-    known: dict[str, Any] = {"images": end["images"], "seconds": round(end["seconds"], 1)}
     way = recipe.load(run / RECIPE).data.direction
-    for key, value in last.items():
-        if key not in ("event", "steps", "images", "seconds", "split", "time", "n") and recipe.TURNED[way] not in key:
-            known[key.replace(f"_{way}", "")] = value
-    return known
+    found: dict[str, Any] = {"images": end["images"], "seconds": round(end["seconds"], 1), **_numbers(last, way)}
+    if is_model(run / BEST):
+        info = read_info(run / BEST)
+        found["best"] = {"images": info.images, **_numbers(info.metrics, way)}
+    return found
+
+
+def _numbers(values: Mapping[str, Any], way: str) -> dict[str, Any]:
+    other = ("event", "steps", "images", "seconds", "split", "time", "n")
+    kept = {k: v for k, v in values.items() if k not in other and recipe.TURNED[way] not in k}
+    return {key.replace(f"_{way}", ""): value for key, value in kept.items()}
 
 
 def markdown(found: dict[str, list[dict[str, Any]]]) -> str:
-    """The table: for each number its mean over the seeds and, with two or more, its sample standard deviation."""
-    keys = list(dict.fromkeys(k for rows in found.values() for row in rows for k, v in row.items() if _number(v)))
+    """The table: for each number its mean over the seeds and, with two or more, its sample standard deviation. The best
+    models have columns of their own unless all are the last ones."""
+    best = any(row.get("best", row).get("images") != row.get("images") for rows in found.values() for row in rows)
+    flat = {name: [_flat(row) if best else row for row in rows] for name, rows in found.items()}
+    keys = list(dict.fromkeys(k for rows in flat.values() for row in rows for k, v in row.items() if _number(v)))
     head = f"| | {' | '.join(keys)} |\n|---|{'---|' * len(keys)}\n"
     lines = []
-    for name, rows in found.items():
+    for name, rows in flat.items():
         cells = " | ".join(_cell([row.get(key) for row in rows]) for key in keys)
         lines.append(f"| {name} | {cells} |\n")
     return head + "".join(lines)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {f"best: {key}": value for key, value in row.get("best", {}).items()}
 
 
 def _cell(values: list[Any]) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import shrunk
+from conftest import Command
+from PIL import Image
+from small import shrunk, small_config
 from torch import nn
 
 from i2i import compare, flops, recipe, training
@@ -15,6 +17,7 @@ from i2i.card import resolve
 from i2i.compare import Comparison
 from i2i.data.layouts import recognise
 from i2i.errors import RecipeError, UsageError
+from i2i.log import RunLog
 from i2i.methods import METHODS
 from i2i.methods.base import Task
 from i2i.strict import Source, validate
@@ -109,6 +112,61 @@ def test_a_share_of_arithmetic_becomes_images(pairs: Path, tmp_path: Path) -> No
     for name, seen in images.items():
         wanted = recipe.load(tmp_path / f"out/{name}-0/recipe.yaml")
         assert abs(seen * flops.per_image(wanted, data) - 2e9) < 2 * flops.per_image(wanted, data)
+
+
+def test_equal_steps_of_the_generator_become_images(digits: Path, tmp_path: Path) -> None:
+    """A critic that moves three times for one step of the generator sees three times the images."""
+    block = small_config("dcgan")
+    rows = {
+        name: {"train": "dcgan-mnist", "set": {**{f"method.{k}": v for k, v in block.items() if k != "name"}, **more}}
+        for name, more in {"one": {}, "three": {"method.n_critic": 3}}.items()
+    }
+    common = {"data.size": 32, "data.channels": 3, "data.workers": 0, "data.batch": 2, "watch.sheet_images": 0}
+    tree = {"about": "steps", "dataset": "x", "seeds": [0], "steps": 4, "evaluations": 2, "set": common, "rows": rows}
+    what = tmp_path / "t.yaml"
+    what.write_text(json.dumps(tree), encoding="utf-8")
+    out = compare.compare(str(what), dataset=str(digits), out=tmp_path / "out", say=lambda _: None)
+    found = json.loads((out / "table.json").read_text())["rows"]
+    assert {name: row[0]["images"] for name, row in found.items()} == {"one": 8, "three": 24}
+    for name, every in {"one": 4, "three": 12}.items():
+        events = [e for e in RunLog.read(out / f"{name}-0" / "log.jsonl") if e["event"] == "eval"]
+        assert [e["images"] for e in events] == [every, 2 * every]
+        best = min(events, key=lambda e: e["fd_digits"])
+        assert found[name][0]["fd_digits"] == events[-1]["fd_digits"]
+        assert found[name][0]["best"]["images"] == best["images"]
+        assert found[name][0]["best"]["fd_digits"] == pytest.approx(best["fd_digits"])
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.width > 3 * 10 * 32  # held-out pictures and two runs, each ten columns wide
+    with pytest.raises(RecipeError, match="steps and tflop: trainings are equal in one of them"):
+        validate(Comparison, {**tree, "tflop": 1.0}, Source("t.yaml"), RecipeError)
+    with pytest.raises(RecipeError, match="evaluations: 9 need as many steps, not 4"):
+        validate(Comparison, {**tree, "evaluations": 9}, Source("t.yaml"), RecipeError)
+
+
+def test_the_best_models_have_columns_unless_they_are_the_last_ones() -> None:
+    last = {"images": 8, "fd_digits": 3.0, "best": {"images": 8, "fd_digits": 3.0}}
+    early = {"images": 8, "fd_digits": 5.0, "best": {"images": 4, "fd_digits": 2.0}}
+    assert compare.markdown({"a": [last]}).splitlines()[0] == "| | images | fd_digits |"
+    head, _, first, second = compare.markdown({"a": [last], "b": [early]}).splitlines()
+    assert head == "| | images | fd_digits | best: images | best: fd_digits |"
+    assert (first, second) == ("| a | 8 | 3.000 | 8 | 3.000 |", "| b | 8 | 5.000 | 4 | 2.000 |")
+
+
+def test_the_zoo_is_run_by_one_command_that_goes_on(i2i: Command, digits: Path, tmp_path: Path) -> None:
+    small = [f"method.{net}.width=4" for net in ("generator", "discriminator")]
+    said = {}
+    for names in ("dcgan", "dcgan,gan"):
+        words = ["zoo", "run", "--names", names, "--images", 128, "--dataset", digits, "--out", tmp_path / "zoo"]
+        code, said[names], err = i2i(*words, "data.channels=3", "data.size=32", *small)
+        assert code == 0, err
+    assert "1 of 2: dcgan-0: done before" in said["dcgan,gan"]
+    tree = json.loads((tmp_path / "zoo" / "table.json").read_text())
+    assert [row[0]["images"] for row in tree["rows"].values()] == [128, 128]
+    assert list(tree["rows"]) == ["dcgan", "gan"]
+    assert "| dcgan | 128 | " in said["dcgan,gan"]
+    code, _, err = i2i("zoo", "run", "--names", "dcgn", "--dataset", digits)
+    assert code == 2
+    assert err.startswith("error: no method 'dcgn' in the zoo; did you mean 'dcgan'? (one of ")
 
 
 def test_the_count_of_a_step_is_that_of_its_convolutions(pairs: Path) -> None:

@@ -89,3 +89,18 @@ def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):
     with Image.open(tmp_path / "new" / "s.png") as again:
         again.load()
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["s.png"]
+
+
+def test_a_wall_shows_pictures_as_they_are_from_left_to_right_and_down():
+    pictures = [plain(40, 60, RED), plain(40, 60, BLUE), plain(20, 30, (0, 90, 0))]
+    page = sheets.wall(pictures, ["a", "b", "c"], "zoo · 3 of them", columns=2)
+    left, top, right, bottom = box(page, RED)
+    assert (right - left, bottom - top) == (60, 40)
+    assert box(page, BLUE)[:2] == (right + sheets.GAP, top)
+    assert box(page, (0, 90, 0)) == (left, bottom + sheets.GAP + 25, left + 30, bottom + sheets.GAP + 45)
+    for x, y in ((left, top), (left, bottom + sheets.GAP + 25)):
+        assert (np.asarray(page)[y - 24 : y - 2, x : x + 20] < 100).any()  # a caption over each
+    gray = sheets.wall([np.full((8, 8, 1), 100, np.uint8)], ["g"], "t")
+    assert box(gray, (100, 100, 100))
+    with pytest.raises(ValueError, match="a wall of 3 pictures needs as many captions, not 2"):
+        sheets.wall(pictures, ["a", "b"], "t")

@@ -1,0 +1,59 @@
+"""The command line's group for the zoo: its methods side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from i2i.errors import MissingExtra, UsageError
+from i2i.shelves import Mirror
+
+zoo_app = typer.Typer(no_args_is_help=True, help="The zoo of methods that draw pictures: run.")
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where results go; what is there is not done again.")]
+
+
+@zoo_app.command("run")
+def run(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Overrides for all trainings.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=64, help="So many each generator learns from, 64 a step.")] = 640_000,
+    dataset: Annotated[str, typer.Option(help="A labelled data set's name.")] = "mnist",
+    names: Annotated[str | None, typer.Option(help="Methods with commas between; all if not given.")] = None,
+    seeds: Annotated[str, typer.Option(help="Like 0,1,2.")] = "0",
+    out: Out = None,
+    mirror: Mirror = None,
+) -> None:
+    """Train the zoo at equal steps of the generator: one table, one sheet, e.g. i2i zoo run --images 64000."""
+    from i2i import compare, paths
+
+    try:
+        from i2i.zoo.equal_steps import comparison
+    except ModuleNotFoundError as e:
+        if e.name and e.name.startswith("i2i"):
+            raise
+        raise MissingExtra(e.name or "torch", "train") from e
+    table = comparison(dataset, images, split(names))
+    place = out or paths.runs() / f"zoo-{Path(dataset).name}"
+    done = compare.fill(table, *(words or []), out=place, seeds=numbers(seeds), mirror=mirror, say=typer.echo)
+    typer.echo((done / "table.md").read_text(encoding="utf-8"))
+    typer.echo(f"table, runs and sheet: {done}")
+
+
+def split(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def numbers(text: str) -> list[int]:
+    """``"0,1,2"``.
+
+    Raises:
+        UsageError: something else.
+    """
+    try:
+        return [int(n) for n in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {text!r}: whole numbers with commas between them, like 0,1,2") from None
