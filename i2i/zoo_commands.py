@@ -1,4 +1,4 @@
-"""The command line's group for the zoo: its methods side by side."""
+"""The command line's group for the zoo: its methods side by side, and its losses on toys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from i2i.errors import MissingExtra, UsageError
 from i2i.shelves import Mirror
 
-zoo_app = typer.Typer(no_args_is_help=True, help="The zoo of methods that draw pictures: run.")
+zoo_app = typer.Typer(no_args_is_help=True, help="The zoo of methods that draw pictures: run, toys.")
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where results go; what is there is not done again.")]
 
@@ -41,6 +41,28 @@ def run(
     done = compare.fill(table, *(words or []), out=place, seeds=numbers(seeds), mirror=mirror, say=typer.echo)
     typer.echo((done / "table.md").read_text(encoding="utf-8"))
     typer.echo(f"table, runs and sheet: {done}")
+
+
+@zoo_app.command("toys")
+def toys(
+    losses: Annotated[str | None, typer.Option(help="With commas between; all if not given.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="So many trainings of each.")] = 3,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the generator.")] = None,
+    out: Out = None,
+) -> None:
+    """Does each loss find all of a ring of 8 and a grid of 25 spots? One table, one figure; minutes on a CPU."""
+    from i2i import paths
+
+    try:
+        from i2i.zoo import toys as proof
+    except ModuleNotFoundError as e:
+        if e.name and e.name.startswith("i2i"):
+            raise
+        raise MissingExtra(e.name or "torch", "train") from e
+    place = out or paths.runs() / "zoo-toys"
+    done = proof.prove(place, split(losses), seeds, steps or proof.STEPS, typer.echo)
+    typer.echo((done / "table.md").read_text(encoding="utf-8"))
+    typer.echo(f"table and figure: {done}")
 
 
 def split(text: str | None) -> list[str]:
