@@ -24,8 +24,9 @@ demo: $(VENV)/.train
 	@echo "report             $(RUN)/report.html"
 	@echo "before and after   $(RUN)/translated/before-after-001.png"
 
+# A process a core, each with one thread: the networks of the tests are too small to be shared by threads.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
