@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from i2i import clips, kinds, masks, sheets
+from i2i import clips, masks, sheets, writing
 from i2i.data import pictures
 from i2i.errors import DataError, I2IError, UsageError, did_you_mean
 from i2i.paths import exists, is_dir, is_file
@@ -143,14 +143,12 @@ def put(image: Image.Image, target: Path) -> None:
         DataError: it cannot be written; names ``target``.
     """
     try:
-        kinds.save(image, target)
+        writing.save(image, target)
     except OSError as e:
         raise DataError(f"{target}: cannot be written ({e.strerror or e})") from e
 
 
-def translated(
-    call: Callable[[Any], Any], jobs: list[Job], size: int
-) -> Iterator[tuple[Job, Image.Image | I2IError]]:
+def translated(call: Callable[[Any], Any], jobs: list[Job], size: int) -> Iterator[tuple[Job, Image.Image | I2IError]]:
     """Each job with its translation, or with the error that stopped it; in groups of ``size``, which the engine can
     stack."""
     for start in range(0, len(jobs), size):
@@ -216,7 +214,7 @@ def matches(pattern: Path) -> Iterable[Path]:
 
 def plan(found: list[tuple[Path, Path]], out: Path, format: str | None, sheet: bool) -> tuple[list[Job], list[Path]]:
     """Where each result goes, no two to one place; and the pages of the before/after sheet."""
-    if out.suffix.lower() in {*kinds.FORMATS, *clips.TARGETS} and not is_dir(out):
+    if out.suffix.lower() in {*writing.FORMATS, *clips.TARGETS} and not is_dir(out):
         if len(found) > 1:
             raise UsageError(f"{out}: {len(found)} pictures do not fit into one file: give a folder")
         return [(found[0][0], out)], [out.with_name(f"{out.stem}-before-after.png")] if sheet else []

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import index
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,53 +13,13 @@ from PIL import Image
 from i2i.data import pictures
 from i2i.errors import DataError, UsageError
 from i2i.kinds import in_channels, scaled
+from i2i.own import Own
 
 Box = Sequence[int]
 """x, y, width, height in pixels, from the upper left corner."""
 
 WAYS = "a mask (white is filled), a box x,y,width,height, or a picture with transparent parts"
 TOUCHED = 1 / 256  # a pixel of the resized picture is missing if more than that of it was
-
-
-@dataclass(frozen=True)
-class Own:
-    """A picture's own pixels, upright and as deep as they came, and how to give them back."""
-
-    pixels: np.ndarray  # [H, W, C]; the last channel is alpha if ``alpha``
-    alpha: bool
-    white: float
-    kind: Literal["pil", "array"]
-    flat: bool = False  # an array [H, W]
-
-
-def own(picture: Any) -> Own:
-    """The pixels of a picture that ``kinds.take`` has taken: gray or RGB, with alpha or not; 16 bits and floats stay.
-
-    Palettes and other ways to store color come as RGB, as Pillow converts them.
-    """
-    if isinstance(picture, str | Path):
-        with pictures.opened(Path(picture)) as image:
-            return _own_image(image)
-    if isinstance(picture, Image.Image):
-        return _own_image(picture)
-    pixels = picture.reshape(*picture.shape[:2], -1)
-    white = 255 if picture.dtype == np.uint8 else 1
-    return Own(pixels, pixels.shape[2] in (2, 4), white, "array", picture.ndim == 2)
-
-
-def _own_image(image: Image.Image) -> Own:
-    image.load()
-    if image.mode.startswith(("I", "F")):
-        deep = pictures.upright(np.asarray(image), image)
-        if deep.dtype.kind == "f":
-            return Own(deep[..., None], False, pictures.white(np.nan_to_num(deep)), "pil")
-        whole = np.uint16 if deep.min() >= 0 and deep.max() <= 65535 else np.int32
-        return Own(deep[..., None].astype(whole), False, 65535, "pil")
-    gray, alpha = image.mode in ("1", "L", "LA", "La"), pictures.has_alpha(image)
-    if alpha:
-        image_of = image.convert("LA") if gray else pictures.rgba(image)
-        return Own(pictures.upright(np.array(image_of), image), True, 255, "pil")
-    return Own(pictures.to_array(image, 1 if gray else 3), False, 255, "pil")
 
 
 def painted(own: Own, values: np.ndarray, hole: np.ndarray) -> Any:
@@ -74,9 +33,7 @@ def painted(own: Own, values: np.ndarray, hole: np.ndarray) -> Any:
     pixels[hole, :colors] = np.rint(new) if pixels.dtype.kind in "ui" else new
     if own.alpha:
         pixels[hole, colors] = own.white
-    if own.kind == "pil":
-        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    return pixels[..., 0] if own.flat else pixels
+    return own.answer(pixels)
 
 
 def missing(own: Own, mask: np.ndarray | None, box: Box | None) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from i2i.kinds import save
+from i2i.writing import save
 
 __all__ = ["save", "sheet", "wall"]
 

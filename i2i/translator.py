@@ -97,8 +97,11 @@ def load(
 class Translator:
     """Translates pictures of any size and kind; the answer is of the same kind.
 
-    - PIL image, or the path of a picture -> PIL image: gray or RGB, as the model writes; alpha is put back untouched.
-    - NumPy uint8 [H, W] or [H, W, C] -> uint8; floats in [0, 1] -> floats. C: 1, 2 (gray, alpha), 3, 4.
+    - PIL image, or the path of a picture -> PIL image: gray or RGB, as the model writes; alpha is put back untouched,
+      a color profile is kept. Gray stays as deep as it came; color of 16 bits comes in 8, which is all that PIL has.
+    - NumPy uint8 [H, W] or [H, W, C] -> uint8; uint16 -> uint16; floats in [0, 1] -> floats. C: 1, 2 (gray, alpha), 3,
+      4 (color, alpha).
+    - ``i2i.own.Own``, which files are read to: as deep as they came, color too -> Own.
     - A list or tuple of these -> a list.
 
     A model that fills holes leaves all other pixels as they are, to the bit and in the picture's own kind: 16 bits stay
@@ -154,17 +157,16 @@ class Translator:
 
     def _fill(self, given: list[Any], resize: int | None, mask: Any, box: masks.Box | None) -> list[Any]:
         marked = None if mask is None else masks.read_mask(mask)
-        inside = [take(picture, self.product.channels[0]).values for picture in given]
-        own = [masks.own(picture) for picture in given]
-        holes = [masks.missing(one, marked, box) for one in own]
-        values = [masks.for_network(v, hole) for v, hole in zip(inside, holes, strict=True)]
+        inside = [take(picture, self.product.channels[0]) for picture in given]
+        holes = [masks.missing(picture.own, marked, box) for picture in inside]
+        values = [masks.for_network(picture.values, hole) for picture, hole in zip(inside, holes, strict=True)]
         if resize is not None:
             values = [masks.resized(v, short_side(v.shape, resize)) for v in values]
         results = []
-        for one, hole, v, y in zip(own, holes, values, self._run(values), strict=True):
+        for picture, hole, v, y in zip(inside, holes, values, self._run(values), strict=True):
             if resize is not None:  # what is known stands beside the edges that the enlarging looks at
                 y = scaled(np.where(v[..., -1:] > 0.5, y, v[..., :-1]), hole.shape)
-            results.append(masks.painted(one, y, hole))
+            results.append(masks.painted(picture.own, y, hole))
         return results
 
     def _all(self, given: list[Any], resize: int | None) -> list[Any]:

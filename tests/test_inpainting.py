@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import i2i
-from i2i import callers, cli, exporting, folder, kinds, masks, models, nets, parity
+from i2i import callers, cli, exporting, folder, masks, models, nets, parity, writing
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.many import translate_many
 from i2i.translator import Translator
@@ -151,7 +151,7 @@ def test_a_turned_photo_comes_upright_and_its_mask_too(fill: Translator, tmp_pat
 def test_deep_pictures_are_written_in_every_format(fill: Translator, tmp_path: Path, suffix: str) -> None:
     picture = Image.fromarray(sixteen())
     result = fill(picture, mask=hole_in(23, 34))
-    kinds.save(result, tmp_path / f"x.{suffix}")
+    writing.save(result, tmp_path / f"x.{suffix}")
     with Image.open(tmp_path / f"x.{suffix}") as again:
         if suffix in ("png", "tiff"):
             assert np.array_equal(np.array(again), np.array(result))
@@ -161,7 +161,7 @@ def test_deep_pictures_are_written_in_every_format(fill: Translator, tmp_path: P
 
 def test_floats_do_not_fit_into_png(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x\.png: PNG cannot hold this picture .*: choose tiff, or make it smaller$"):
-        kinds.save(Image.fromarray(np.zeros((3, 2), np.float32)), tmp_path / "x.png")
+        writing.save(Image.fromarray(np.zeros((3, 2), np.float32)), tmp_path / "x.png")
 
 
 # -- nothing leaks -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from models_for_tests import make_model
 from PIL import Image
 
-from i2i import kinds
+from i2i import writing
 from i2i.errors import DataError, UsageError
 from i2i.many import translate_many
 from i2i.translator import load
@@ -155,14 +155,14 @@ def test_a_failed_write_is_named_and_leaves_nothing(translate, here, monkeypatch
 
 def test_a_page_that_cannot_be_written_is_named(translate, here, monkeypatch):
     draw(*(f"in/{i:02}.png" for i in range(9)))
-    save = kinds.save
+    save = writing.save
 
     def full(image, path):
         if path.name == "before-after-001.png":
             raise OSError(28, "No space left on device")
         save(image, path)
 
-    monkeypatch.setattr(kinds, "save", full)
+    monkeypatch.setattr(writing, "save", full)
     outcome = translate_many(translate, ["in"], "out", sheet=True)
     assert len(outcome.done) == 9
     assert outcome.failed == [f"{Path('out/before-after-001.png')}: cannot be written (No space left on device)"]
@@ -189,7 +189,7 @@ def test_whatever_the_encoder_says_is_one_clear_line(here, monkeypatch, error):
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(DataError) as e:
-        kinds.save(Image.new("L", (3, 2)), Path("x.png"))
+        writing.save(Image.new("L", (3, 2)), Path("x.png"))
     assert str(e.value) == "x.png: PNG cannot hold this picture of 3 x 2 pixels (bad): choose png, or make it smaller"
 
 
@@ -279,7 +279,7 @@ def test_unknown_formats(translate, here):
         translate_many(translate, ["a.png"], "out", format="jpgg")
     assert str(e.value) == "unknown format 'jpgg'; did you mean 'jpg'? (one of png, jpg, webp, tiff)"
     with pytest.raises(UsageError, match=r"x.gif: pictures are written as .png, .jpg, .jpeg, .webp, .tif, .tiff"):
-        kinds.save(Image.new("L", (1, 1)), here / "x.gif")
+        writing.save(Image.new("L", (1, 1)), here / "x.gif")
 
 
 def test_before_and_after_pages(translate, here):

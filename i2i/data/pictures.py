@@ -13,12 +13,18 @@ What happens to the unusual ones:
 
 from __future__ import annotations
 
+import io
+import math
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+import PIL
 from PIL import Image, UnidentifiedImageError
 
 from i2i import paths
@@ -39,26 +45,58 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture file, opened with Pillow; whatever goes wrong in reading it becomes a DataError that names the file.
+def source(path: Path, data: bytes | None = None) -> Iterator[BinaryIO]:
+    """The file, open, or ``data`` in its place; whatever goes wrong in reading it becomes a DataError that names it.
 
     Raises:
         DataError: missing, empty, truncated, corrupt, not a picture, or too large to be safe.
     """
     try:
-        # An open file, not a path: given a path, Pillow maps raw TIFFs into memory and garbles those stored turned.
-        with path.open("rb") as file, Image.open(file) as image:
-            yield image
+        with path.open("rb") if data is None else io.BytesIO(data) as file:
+            yield file
     except I2IError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
-        limit = (Image.MAX_IMAGE_PIXELS or 0) * 2 // 1_000_000
         raise DataError(
-            f"{path}: more than {limit} million pixels, refused because such a file can be a decompression bomb: "
-            f"make it smaller or cut it into pieces (or, if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS in Python)"
+            f"{path}: more than {most_pixels() // 1_000_000} million pixels, refused because such a file can be a "
+            "decompression bomb: make it smaller or cut it into pieces (or, if you trust it, raise "
+            "PIL.Image.MAX_IMAGE_PIXELS in Python)"
         ) from e
     except Exception as e:  # a decoder raises nearly anything on a damaged file: SyntaxError, ValueError, struct.error
-        raise DataError(f"{path}: not a readable picture ({_reason(path, e)})") from e
+        raise DataError(f"{path}: not a readable picture ({_reason(path, data, e)})") from e
+
+
+@contextmanager
+def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
+    """The picture file, or ``data`` in its place, opened with Pillow; for errors see ``source``."""
+    # An open file, not a path: given a path, Pillow maps raw TIFFs into memory and garbles those stored turned.
+    with source(path, data) as file, Image.open(file) as image:
+        yield image
+
+
+def array(path: Path, data: bytes | None = None) -> np.ndarray:
+    """The array in an .npy file, of any type but Python objects; for errors see ``source``."""
+    with source(path, data) as file:
+        shape, _, dtype = _npy_header(file)
+        if math.prod(shape[:2]) > most_pixels():
+            raise Image.DecompressionBombError
+        here = file.tell()
+        if file.seek(0, os.SEEK_END) - here < math.prod(shape) * dtype.itemsize:
+            raise EOFError  # before room is made for all that the header promises
+        file.seek(0)
+        values = np.lib.format.read_array(file, allow_pickle=False)
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def most_pixels() -> int:
+    """What Pillow refuses to open has more pixels than this."""
+    return (Image.MAX_IMAGE_PIXELS or sys.maxsize) * 2
 
 
 def read(path: Path, channels: int = 3) -> np.ndarray:
@@ -168,17 +206,31 @@ def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _reason(path: Path, error: Exception) -> str:
+def knows_avif() -> bool:
+    """Whether this Pillow reads and writes AVIF: since 11.3, and not in every wheel."""
+    Image.init()
+    return "AVIF" in Image.SAVE
+
+
+def no_avif() -> str:
+    return f"this Pillow {PIL.__version__} has no AVIF: pip install -U pillow, 11.3 or newer has it"
+
+
+def _reason(path: Path, data: bytes | None, error: Exception) -> str:
     """A few words for what Pillow or the operating system said."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if paths.is_dir(path):
+    if data is None and paths.is_dir(path):
         return "it is a folder"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    if path.is_file() and path.stat().st_size == 0:
+    if (path.stat().st_size if data is None and path.is_file() else data) in (0, b""):
         return "the file is empty"
+    if isinstance(error, MemoryError):
+        return "too large for the memory"
     if isinstance(error, UnidentifiedImageError):
+        if path.suffix.lower() == ".avif" and not knows_avif():
+            return no_avif()
         return "not a picture, or of a kind that Pillow does not know"
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, EOFError) or "truncated" in text.lower():
