@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageSequence
 
+from i2i import writing
 from i2i.data import pictures
 from i2i.errors import DataError
 from i2i.transfer import Progress
@@ -38,7 +39,9 @@ def moves(path: Path) -> bool:
         return False
 
 
-def translate(source: Path, target: Path, through: Through, progress: Progress | None) -> list[str]:
+def translate(
+    source: Path, target: Path, through: Through, progress: Progress | None = None, quality: int | None = None
+) -> None:
     """``through`` maps frames (milliseconds, PIL image) to the same, translated.
 
     GIF shows a pixel or does not: what is half transparent becomes one or the other. Frames that are equal become one
@@ -62,9 +65,11 @@ def translate(source: Path, target: Path, through: Through, progress: Progress |
     times = {"duration": [duration for duration, _ in done], "loop": loop}
     if loop is None:  # a GIF that says nothing is shown once; the others have no way to say nothing
         times.update({} if kind == "GIF" else {"loop": 1})
+    if quality is not None and "quality" in options:
+        options = {**options, "quality": quality}
     options = {**options, **{key: value for key, value in times.items() if value is not None}}
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
+    part = writing.draft(target)
     try:
         first.save(part, kind, save_all=True, append_images=rest, **options)
         part.replace(target)
@@ -72,7 +77,6 @@ def translate(source: Path, target: Path, through: Through, progress: Progress |
         raise DataError(f"{target}: cannot be written ({str(e) or type(e).__name__})") from e
     finally:
         part.unlink(missing_ok=True)
-    return []
 
 
 def frames(path: Path) -> Iterator[tuple[float, Image.Image]]:

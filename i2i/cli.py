@@ -16,6 +16,7 @@ from i2i.bench.commands import bench_app
 from i2i.errors import I2IError, MissingExtra, UsageError
 from i2i.shelves import Mirror, datasets_app, models_app, recipes_app
 from i2i.terminal import progress, table
+from i2i.translating import translate
 from i2i.zoo_commands import numbers, zoo_app
 
 app = typer.Typer(
@@ -77,48 +78,7 @@ def train(
     training.train(names[0], *overrides, dataset=dataset, out=out, seed=seed, mirror=mirror, quiet=quiet)
 
 
-@app.command()
-def translate(
-    pictures: Annotated[list[str], typer.Argument(help="Pictures, clips and folders: all in them are translated.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or the name of one.")],
-    direction: Annotated[str | None, typer.Option(help="a2b or b2a, if the model has both.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where results go.")] = Path("out"),
-    format: Annotated[str | None, typer.Option(help="png (default), jpg, webp or tiff.")] = None,
-    resize: Annotated[int | None, typer.Option(help="Work with so many pixels on the short side.")] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="For models that fill holes: white is filled; as large as the picture.")
-    ] = None,
-    box: Annotated[str | None, typer.Option(help="The same as a box: x,y,width,height in pixels.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    seed: Annotated[int | None, typer.Option(help="Of the noise, for models that have some.")] = None,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Also write before/after pages.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier call.")] = False,
-) -> None:
-    """Translate pictures with a trained model, e.g. i2i translate img.jpg --model runs/mine."""
-    from i2i.masks import read_box
-    from i2i.translator import Translator, load, translate_many
-
-    where = None if box is None else read_box(box)
-    with progress("loading") as bar:
-        translator = load(model, direction=direction, device=device, seed=seed, progress=bar)
-    if not isinstance(translator, Translator):
-        raise UsageError(f"{model}: draws pictures and translates none: i2i generate --model {model}")
-    with progress("translating") as bar:
-        result = translate_many(
-            translator, pictures, out, format=format, resize=resize, mask=mask, box=where, sheet=sheet,
-            overwrite=overwrite, progress=lambda done, total, path: bar("translating", done, total),
-            frames=bar,
-        )  # fmt: skip
-    for line in result.notes:
-        typer.echo(f"note: {line}", err=True)
-    for line in result.failed:
-        typer.echo(f"failed: {line}", err=True)
-    place = result.done[0][1] if len(result.done) == 1 else out
-    typer.echo(f"translated {len(result.done)} of {len(result.done) + len(result.failed)}: {place}")
-    for page in result.sheets:
-        typer.echo(f"before and after: {page}")
-    if result.failed:
-        raise typer.Exit(1)
+app.command()(translate)
 
 
 @app.command()

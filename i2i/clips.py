@@ -52,12 +52,14 @@ def translate_clip(
     target: Path,
     call: Callable[[Any], Any] | None = None,
     progress: Progress | None = None,
+    quality: int | None = None,
 ) -> list[str]:
     """Translates a clip into a file: whole or not at all, frame by frame, so that length is no matter of memory.
 
     Args:
         call: translates a list of frames; ``translator`` itself if not given.
         progress: told how many frames are done, and out of how many, where that is known.
+        quality: 1 to 100, of an animated WebP.
 
     Returns:
         What is worth saying about the result, a line each.
@@ -78,7 +80,9 @@ def translate_clip(
                 "the model that it was exported from holds them steady"
             )
         through = Through(call or translator, translator.engine, new_scene)
-        notes += (video if moving else animation).translate(source, target, through, progress)
+        if moving:
+            return notes + video.translate(source, target, through, progress)
+        animation.translate(source, target, through, progress, quality)
     return notes
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from i2i import grids, kinds
+from i2i import grids, writing
 from i2i.errors import DataError, UsageError
 from i2i.generator import Generator
-from i2i.many import make_place, put, refuse_there
+from i2i.many import make_place
 from i2i.paths import exists, is_dir
+from i2i.plans import refuse_there
+from i2i.stills import put
 
 MOST = 1024  # pictures on one sheet
 SHEET = "sheet.png"
@@ -84,7 +86,7 @@ def places(out: Path, names: Sequence[str]) -> list[Path]:
     Raises:
         UsageError: one file for several pictures, or ``out`` is a file that no picture can be.
     """
-    if out.suffix.lower() in kinds.FORMATS and not is_dir(out):
+    if out.suffix.lower() in writing.FORMATS and not is_dir(out):
         if len(names) > 1:
             raise UsageError(f"{out}: {len(names)} pictures do not fit into one file: give a folder, or say --sheet")
         return [out]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,20 @@ import numpy as np
 from PIL import Image
 
 from i2i import clips, masks, sheets, writing
-from i2i.data import pictures
-from i2i.errors import DataError, I2IError, UsageError, did_you_mean
-from i2i.paths import exists, is_dir, is_file
+from i2i.ahead import threads
+from i2i.errors import I2IError, UsageError, did_you_mean
+from i2i.own import Own
+from i2i.paths import is_dir
+from i2i.plans import NAME, ROWS, Job, check_name, collect, is_done, plan, refuse_losses
+from i2i.stills import Done, finished, named, put, worked
 from i2i.transfer import Progress as Stages
 
 if TYPE_CHECKING:
     from i2i.translator import Translator
 
-FORMATS = ("png", "jpg", "webp", "tiff")
-ROWS, THUMB = 8, 256  # of a before/after page: pictures on it, pixels of their longer side at most
+FORMATS = ("png", "jpg", "webp", "tiff", "bmp", "avif", "npy")
+WORKERS = 4  # to encode takes long: where the network could do 40 pictures a second, 2 kept up with 13, 4 with 18
 
-Job = tuple[Path, Path]  # from, to
 Progress = Callable[[int, int, Path], None]
 """Called after each picture: how many are finished, how many there are, the one just finished."""
 
@@ -34,6 +36,7 @@ class Outcome:
 
     done: list[Job] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    skipped: list[Job] = field(default_factory=list)
     sheets: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what is worth saying about clips
 
@@ -44,42 +47,70 @@ def translate_many(
     out: str | Path,
     *,
     format: str | None = None,
+    name: str = NAME,
+    quality: int | None = None,
+    recursive: bool = True,
     resize: int | None = None,
     mask: str | Path | None = None,
     box: masks.Box | None = None,
     sheet: bool = False,
     overwrite: bool = False,
+    skip_existing: bool = False,
+    workers: int = WORKERS,
+    share: tuple[int, int] = (0, 1),
     progress: Progress | None = None,
     frames: Stages | None = None,
 ) -> Outcome:
     """Translates all pictures and clips in ``paths``: files, folders with all below them, patterns like ``new/*.jpg``.
 
-    Results are ``out/<stem>.<format>`` (png when None). The tree below a folder is kept; several folders keep their
+    Results are ``out/<name>.<format>`` (png when None). The tree below a folder is kept; several folders keep their
     own names in ``out`` too; names that would still collide get a number (``x-2.png``). For one single file ``out`` may
-    be a file name.
-    ``mask`` and ``box`` are those of ``Translator``, the same for all pictures.
-    Clips stay what they are, see ``i2i.clips``; ``frames`` is told how far one is.
-    ``sheet`` adds pages with each still picture beside its translation: ``before-after-001.png``.
+    be a file name. Each result is written whole or not at all, as deep as the picture where the format can hold it.
+    Clips stay what they are, see ``i2i.clips``.
+
+    Args:
+        name: pattern of the results' names, with the fields {stem}, {model}, {direction}.
+        quality: 1 to 100, of formats with losses; None loses hardly anything.
+        recursive: also what is in the folders of a folder.
+        mask, box: those of ``Translator``, the same for all pictures.
+        sheet: adds pages with each still picture beside its translation: ``before-after-001.png``.
+        skip_existing: leaves out pictures whose result is there: goes on with a call that was killed.
+        workers: threads that read and write beside the network.
+        share: (0, 4) does the first of four equal parts; processes with the others' numbers do theirs.
+        frames: told how far a clip is.
 
     Raises:
-        UsageError: before anything is done: no pictures, an unknown format, a result that exists or is an input,
-            nothing can be written to ``out``, or a mask or box for a model that takes none.
+        UsageError: before anything is done: no pictures, options that make no sense, a result that exists or is an
+            input, nothing can be written to ``out``, or a mask or box for a model that takes none.
         DataError: before anything is done: the mask cannot be read.
     """
     translator.check(mask, box)
     marked = None if mask is None else masks.read_mask(mask)
-    if format is not None and format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}{did_you_mean(format, FORMATS)} (one of {', '.join(FORMATS)})")
-    outcome, out = Outcome(), Path(out)
-    found, outcome.failed = collect([Path(p) for p in paths], out)
+    out, (rank, world) = Path(out), share
+    check_options(out, format, name, quality, workers, share)
+    if overwrite and skip_existing:
+        raise UsageError("results that are there are either replaced or left: --overwrite or --skip-existing, not both")
+    if sheet and (skip_existing or world > 1):
+        raise UsageError("before/after pages show all pictures of one call: leave --sheet out where only some are done")
+    found, missing = collect([Path(p) for p in paths], out, recursive)
     if not found:
-        raise UsageError("nothing to translate: " + ("; ".join(outcome.failed) or "no files or folders were given"))
-    jobs, pages = plan(found, out, format, sheet)
-    refuse_losses(jobs, pages, overwrite)
-    make_place(out if jobs[0][1] != out else out.parent)
+        raise UsageError("nothing to translate: " + ("; ".join(missing) or "no files or folders were given"))
+    facts = {"model": translator.info.name, "direction": translator.direction}
+    jobs, pages = plan(found, out, format, sheet, name, facts)
+    place, jobs = out if jobs[0][1] != out else out.parent, jobs[rank::world]
+    refuse_losses(jobs, pages, [source for source, _ in found], overwrite or skip_existing)
+    make_place(place)
+    writing.sweep([*(target for _, target in jobs), *pages])
+    outcome = Outcome(failed=missing if rank == 0 else [])
+    outcome.skipped = [job for job in jobs if skip_existing and is_done(job[1])]
+    left = set(outcome.skipped)
+    jobs = [job for job in jobs if job not in left]
 
-    def call(picture: Any) -> Any:
-        return translator(picture, resize=resize, mask=marked, box=box)
+    def call(given: Any) -> Any:
+        return translator(given, resize=resize, mask=marked, box=box)
+
+    def write(job: Job, before: Own | I2IError, after: Own | I2IError) -> Done:
+        return finished(job, before, after, quality, sheet)
 
     still: list[Job] = []
     moving: list[Job] = []
@@ -87,39 +118,56 @@ def translate_many(
         (moving if clips.is_clip(*job) else still).append(job)
     blank = iter(pages)
     rows: list[list[np.ndarray]] = []
-    for number, (job, after) in enumerate(translated(call, still, translator.engine.batch), start=1):
-        source, target = job
+    with threads(workers) as pool:
+        done = worked(pool, call, write, still, translator.engine.batch, workers)
+        for number, (job, why, thumbs) in enumerate(done, start=1):
+            if why:
+                outcome.failed.append(why)
+            else:
+                outcome.done.append(job)
+            if thumbs:
+                rows.append(thumbs)
+            if rows and (len(rows) == ROWS or number == len(still)):
+                page = next(blank)
+                try:
+                    put(before_after(rows, translator), page)
+                    outcome.sheets.append(page)
+                except I2IError as e:
+                    outcome.failed.append(str(e))
+                rows = []
+            if progress:
+                progress(number, len(jobs), job[0])
+    for number, job in enumerate(moving, start=len(still) + 1):
         try:
-            if isinstance(after, I2IError):
-                raise after
-            put(after, target)
+            outcome.notes += clips.translate_clip(translator, *job, call, frames, quality)
             outcome.done.append(job)
-            if sheet:
-                with pictures.opened(source) as before:
-                    rows.append([thumb(before), thumb(after)])
         except I2IError as e:
-            why = str(e)
-            outcome.failed.append(why if str(source) in why or str(target) in why else f"{source}: {why}")
-        if rows and (len(rows) == ROWS or number == len(still)):
-            page = next(blank)
-            try:
-                put(before_after(rows, translator), page)
-                outcome.sheets.append(page)
-            except I2IError as e:
-                outcome.failed.append(str(e))
-            rows = []
+            outcome.failed.append(named(job, e))
         if progress:
-            progress(number, len(jobs), source)
-    for number, (source, target) in enumerate(moving, start=len(still) + 1):
-        try:
-            outcome.notes += clips.translate_clip(translator, source, target, call, frames)
-            outcome.done.append((source, target))
-        except I2IError as e:
-            why = str(e)
-            outcome.failed.append(why if str(source) in why or str(target) in why else f"{source}: {why}")
-        if progress:
-            progress(number, len(jobs), source)
+            progress(number, len(jobs), job[0])
     return outcome
+
+
+def check_options(
+    out: Path, format: str | None, name: str, quality: int | None, workers: int, share: tuple[int, int]
+) -> None:
+    """
+    Raises:
+        UsageError: no such format, name, quality, number of workers or share.
+    """
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"unknown format {format!r}{did_you_mean(format, FORMATS)} (one of {', '.join(FORMATS)})")
+    suffix, what = f".{format or 'png'}", f"format {format or 'png'}"
+    if out.suffix.lower() in writing.FORMATS and not is_dir(out):
+        if format and writing.FORMATS[suffix] != writing.FORMATS[out.suffix.lower()]:
+            raise UsageError(f"{out}: is not of the format {format}: leave one of the two out")
+        suffix, what = out.suffix, str(out)
+    writing.check(suffix, what, quality)
+    check_name(name)
+    if workers < 1:
+        raise UsageError(f"workers {workers}: 1 or more read and write beside the network")
+    if not 0 <= share[0] < share[1]:
+        raise UsageError(f"share {share}: the number of a part, from 0, and how many parts there are")
 
 
 def make_place(folder: Path) -> None:
@@ -135,137 +183,6 @@ def make_place(folder: Path) -> None:
     except OSError as e:
         why = "it is a file" if isinstance(e, FileExistsError) else e.strerror
         raise UsageError(f"{folder}: nothing can be written there ({why}): choose another --out") from e
-
-
-def put(image: Image.Image, target: Path) -> None:
-    """
-    Raises:
-        DataError: it cannot be written; names ``target``.
-    """
-    try:
-        writing.save(image, target)
-    except OSError as e:
-        raise DataError(f"{target}: cannot be written ({e.strerror or e})") from e
-
-
-def translated(call: Callable[[Any], Any], jobs: list[Job], size: int) -> Iterator[tuple[Job, Image.Image | I2IError]]:
-    """Each job with its translation, or with the error that stopped it; in groups of ``size``, which the engine can
-    stack."""
-    for start in range(0, len(jobs), size):
-        group = jobs[start : start + size]
-        results = attempt(call, [source for source, _ in group])
-        if isinstance(results, I2IError):  # one is unreadable, or they are too large together: each by itself
-            results = [attempt(call, source) for source, _ in group] if len(group) > 1 else [results]
-        yield from zip(group, results, strict=True)
-
-
-def attempt(call: Callable[[Any], Any], picture: Any) -> Any:
-    try:
-        return call(picture)
-    except I2IError as e:
-        return e
-
-
-def collect(paths: list[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """The pictures in ``paths``, each once, with its place below ``out`` (with its suffix); and what is not there."""
-    found: dict[Path, tuple[Path, Path]] = {}
-    failed = []
-    several = sum(map(is_dir, paths)) > 1
-    for path in paths:
-        if is_dir(path):
-            prefix = Path(path.resolve().name) if several else Path()
-            members = [(file, prefix / file.relative_to(path)) for file in pictures_below(path, out)]
-            if not members:
-                failed.append(f"{path}: no pictures in this folder (looked for {', '.join(sorted(pictures.SUFFIXES))})")
-        elif is_file(path):
-            members = [(path, Path(path.name))]
-        else:
-            members, problem = [], "no such file or folder"
-            try:
-                members = [(file, Path(file.name)) for file in sorted(matches(path)) if file.is_file()]
-            except (ValueError, OSError) as e:  # a pattern such as odd/**.png, a folder with a name of 300 letters
-                problem += f" ({getattr(e, 'strerror', None) or e})"
-            if not members:
-                failed.append(f"{path}: {problem}")
-        for file, place in members:
-            found.setdefault(file.resolve(), (file, place))
-    return list(found.values()), failed
-
-
-def pictures_below(folder: Path, out: Path) -> list[Path]:
-    """All pictures in a folder and its folders, but hidden ones and earlier results in ``out``."""
-    inside = out.resolve() if folder.resolve() in out.resolve().parents else None
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in pictures.SUFFIXES | clips.SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and not (inside and inside in file.resolve().parents)
-        and file.is_file()
-    )
-
-
-def matches(pattern: Path) -> Iterable[Path]:
-    """The files of a pattern that the shell left as it is (Windows shells do)."""
-    if not any(mark in str(pattern) for mark in "*?["):
-        return []
-    return Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
-
-
-def plan(found: list[tuple[Path, Path]], out: Path, format: str | None, sheet: bool) -> tuple[list[Job], list[Path]]:
-    """Where each result goes, no two to one place; and the pages of the before/after sheet."""
-    if out.suffix.lower() in {*writing.FORMATS, *clips.TARGETS} and not is_dir(out):
-        if len(found) > 1:
-            raise UsageError(f"{out}: {len(found)} pictures do not fit into one file: give a folder")
-        return [(found[0][0], out)], [out.with_name(f"{out.stem}-before-after.png")] if sheet else []
-    if exists(out) and not is_dir(out):
-        raise UsageError(f"{out}: is a file, not a folder")
-    suffixes = [clips.suffix(source, format) for source, _ in found]
-    still = suffixes.count(None)
-    pages = [out / f"before-after-{i + 1:03}.png" for i in range(-(-still // ROWS) if sheet else 0)]
-    taken = {str(page).casefold() for page in pages}  # some file systems do not tell A from a
-    jobs = []
-    for (source, place), suffix in zip(found, suffixes, strict=True):
-        target = first = out / place.with_suffix(suffix or f".{format or 'png'}")
-        number = 1
-        while str(target).casefold() in taken:
-            number += 1
-            target = first.with_stem(f"{first.stem}-{number}")
-        taken.add(str(target).casefold())
-        jobs.append((source, target))
-    return jobs, pages
-
-
-def refuse_losses(jobs: list[Job], pages: list[Path], overwrite: bool) -> None:
-    """
-    Raises:
-        UsageError: a result would overwrite an input, or, unless ``overwrite``, anything else.
-    """
-    inputs = {(s.st_dev, s.st_ino) for s in (source.stat() for source, _ in jobs)}
-    there = [path for path in (*(target for _, target in jobs), *pages) if exists(path)]
-    for path in there:
-        if (path.stat().st_dev, path.stat().st_ino) in inputs:
-            raise UsageError(
-                f"{path}: is one of the pictures to translate, it would be overwritten: choose another --out"
-            )
-    refuse_there(there, overwrite)
-
-
-def refuse_there(there: list[Path], overwrite: bool) -> None:
-    """
-    Raises:
-        UsageError: unless ``overwrite``: something is there.
-    """
-    if there and not overwrite:
-        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise UsageError(f"{there[0]}: exists already{more}: choose another --out, or say --overwrite")
-
-
-def thumb(image: Image.Image) -> np.ndarray:
-    """A small RGB copy, alpha on white."""
-    small = image.copy()
-    small.thumbnail((THUMB, THUMB))
-    return pictures.to_array(small, 3)
 
 
 def before_after(rows: list[list[np.ndarray]], translator: Translator) -> Image.Image:

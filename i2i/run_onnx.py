@@ -16,6 +16,7 @@ import numpy as np
 from i2i import paths
 from i2i.errors import DataError, ModelError, UsageError, did_you_mean
 from i2i.folder import Info
+from i2i.processes import own_gpu
 
 PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -125,7 +126,8 @@ def answer(session: Any, path: Path, given: dict[str, np.ndarray], too_many: str
 def choose(device: str) -> tuple[list[str], int, dict[str, str]]:
     """Which providers to try for ``device``, best first; the number of the GPU; why better ones are out of question.
 
-    ``auto`` is the best that works; otherwise a word of ``PROVIDERS``, or ``cuda:1``; ``mps`` is CoreML.
+    ``auto`` is the best that works; otherwise a word of ``PROVIDERS``, or ``cuda:1``; ``mps`` is CoreML. Of several
+    processes each has a GPU of its own.
 
     Raises:
         UsageError: no such device, or not on this machine.
@@ -134,13 +136,14 @@ def choose(device: str) -> tuple[list[str], int, dict[str, str]]:
     name = {"mps": "coreml", "gpu": "cuda"}.get(name, name)
     why_not = prospects()
     if name == "auto":
-        return [n for n, why in why_not.items() if not why], 0, {n: why for n, why in why_not.items() if why}
+        works = [n for n, why in why_not.items() if not why]
+        return works, own_gpu(_nvidia_gpus()), {n: why for n, why in why_not.items() if why}
     if name not in PROVIDERS or not (number or "0").isdecimal():
         known = ("auto", *PROVIDERS, "cuda:1")
         raise UsageError(f"device {device!r} is not known{did_you_mean(device, known)} (one of {', '.join(known)})")
     if why_not[name]:
         raise UsageError(f"device {device!r} cannot be used here: {why_not[name]}")
-    return [name], int(number or 0), {}
+    return [name], int(number) if number else own_gpu(_nvidia_gpus()), {}
 
 
 def prospects() -> dict[str, str]:

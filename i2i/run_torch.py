@@ -18,10 +18,11 @@ from i2i.errors import DataError, ModelError, UsageError
 from i2i.folder import INFO, TENSORS, Info
 from i2i.nets.steady import steady
 from i2i.nets.used import Used
+from i2i.processes import own_gpu
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` is the best there is: cuda, then mps, then cpu.
+    """``auto`` is the best there is: cuda, then mps, then cpu. Of several processes each has a GPU of its own.
 
     Raises:
         UsageError: no such device, or not on this machine.
@@ -30,6 +31,8 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type == "cuda" and device.index is None and (gpu := own_gpu(torch.cuda.device_count())):
+            device = torch.device("cuda", gpu)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise UsageError(f"device {name!r} cannot be used here: try auto, cpu, cuda, cuda:1 or mps") from e

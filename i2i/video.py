@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from i2i import writing
 from i2i.errors import DataError, I2IError, MissingExtra
 from i2i.transfer import Progress
 
@@ -179,7 +180,7 @@ class Writer:
 
     def __init__(self, reader: Reader, target: Path):
         self.reader, self.target = reader, target
-        self.part = target.with_name(f".{target.name}.part")
+        self.part = writing.draft(target)
         self.container, (self.codec, self.options) = CONTAINERS[target.suffix.lower()]
         if self.codec not in reader.av.codecs_available:
             raise DataError(f"{target}: this PyAV has no encoder {self.codec}: pip install --force-reinstall av")

@@ -52,7 +52,7 @@ def save(image: Image.Image | Own, path: Path, quality: int | None = None) -> No
     """
     check(path.suffix, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".i2i-{digest(path)}-{os.getpid()}.part")
+    part = draft(path)
     try:
         encode(image, part, path.suffix, quality, str(path))
         part.replace(path)
@@ -76,6 +76,11 @@ def check(suffix: str, what: str, quality: int | None = None) -> None:
         raise UsageError(f"{what}: nothing is lost in {kind}, so there is no quality to choose: jpg, webp, avif have")
     if not 1 <= quality <= 100:
         raise UsageError(f"quality {quality}: from 1 (small files) to 100")
+
+
+def draft(path: Path) -> Path:
+    """Where a file grows until it is whole."""
+    return path.with_name(f".i2i-{digest(path)}-{os.getpid()}.part")
 
 
 def digest(path: Path) -> str:

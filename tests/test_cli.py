@@ -366,10 +366,12 @@ def test_translate_refuses_before_it_begins(i2i: Command, trained: Path, tmp_pat
         )
     assert said("b.png", *model) == "error: nothing to translate: b.png: no such file or folder\n"
     assert said("a.png", *model, "--format", "gif") == (
-        "error: unknown format 'gif'; did you mean 'tiff'? (one of png, jpg, webp, tiff)\n"
+        "error: unknown format 'gif'; did you mean 'tiff'? (one of png, jpg, webp, tiff, bmp, avif, npy)\n"
     )
     assert i2i("translate", "a.png", *model).out == "translated 1 of 1: out/a.png\n"
-    assert said("a.png", *model) == "error: out/a.png: exists already: choose another --out, or say --overwrite\n"
+    assert said("a.png", *model) == (
+        "error: out/a.png: exists already: choose another --out, or say --skip-existing or --overwrite\n"
+    )
 
 
 def test_an_unknown_model_is_told_with_the_near_names(

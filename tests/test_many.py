@@ -99,7 +99,9 @@ def test_nothing_is_overwritten_unless_asked(translate, here):
     Path("out/x.png").write_text("precious")
     with pytest.raises(UsageError) as e:
         translate_many(translate, ["in"], "out")
-    assert str(e.value) == f"{Path('out/x.png')}: exists already (and 1 more): choose another --out, or say --overwrite"
+    assert str(e.value) == (
+        f"{Path('out/x.png')}: exists already (and 1 more): choose another --out, or say --skip-existing or --overwrite"
+    )
     assert Path("out/x.png").read_text() == "precious"
     translate_many(translate, ["in"], "out", overwrite=True)
     assert same("out/x.png", translate("in/x.png"))
@@ -157,10 +159,10 @@ def test_a_page_that_cannot_be_written_is_named(translate, here, monkeypatch):
     draw(*(f"in/{i:02}.png" for i in range(9)))
     save = writing.save
 
-    def full(image, path):
+    def full(image, path, quality):
         if path.name == "before-after-001.png":
             raise OSError(28, "No space left on device")
-        save(image, path)
+        save(image, path, quality)
 
     monkeypatch.setattr(writing, "save", full)
     outcome = translate_many(translate, ["in"], "out", sheet=True)
@@ -277,7 +279,7 @@ def test_unknown_formats(translate, here):
     draw("a.png")
     with pytest.raises(UsageError) as e:
         translate_many(translate, ["a.png"], "out", format="jpgg")
-    assert str(e.value) == "unknown format 'jpgg'; did you mean 'jpg'? (one of png, jpg, webp, tiff)"
+    assert str(e.value) == "unknown format 'jpgg'; did you mean 'jpg'? (one of png, jpg, webp, tiff, bmp, avif, npy)"
     with pytest.raises(UsageError, match=r"x.gif: pictures are written as .png, .jpg, .jpeg, .webp, .tif, .tiff"):
         writing.save(Image.new("L", (1, 1)), here / "x.gif")
 
@@ -291,3 +293,67 @@ def test_before_and_after_pages(translate, here):
         assert first.height > 6 * 200 > second.height
     with pytest.raises(UsageError, match="exists already"):
         translate_many(translate, ["in"], "out", sheet=True)
+
+
+# -- names and what is looked at ---------------------------------------------------------------------------------------
+
+
+def test_names_follow_a_pattern(translate, here):
+    draw("in/x.png", "in/deep/x.png", "in/x.jpg", "in/Y.png")
+    translate_many(translate, ["in"], "out", name="{stem}_{model}-{direction}", format="jpg")
+    assert tree("out") == ["Y_m-a2b.jpg", "deep/x_m-a2b.jpg", "x_m-a2b-2.jpg", "x_m-a2b.jpg"]
+    translate_many(translate, ["in"], "fixed", name="{{picture}}")
+    assert tree("fixed") == ["deep/{picture}.png", "{picture}-2.png", "{picture}-3.png", "{picture}.png"]
+    for name, said in (
+        ("{stme}", "unknown field {stme}; did you mean 'stem'? (known: {stem}, {model}, {direction}; the suffix is "
+         "added)"),
+        ("{stem}{suffix}", "unknown field {suffix} (known: {stem}, {model}, {direction}; the suffix is added)"),
+        ("{stem.__class__}", "unknown field {stem.__class__}"),
+        ("{stem!r}", "unknown field {stem}"),
+        ("{}", "unknown field {}"),
+        ("{stem", "expected '}' before end of string: fields look like {stem}"),
+        ("a/{stem}", "the name of a file is wanted, such as '{stem}_{model}'; --out says where"),
+        ("..", "the name of a file is wanted"),
+        ("", "the name of a file is wanted"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError) as e:
+            translate_many(translate, ["in"], "new", name=name)
+        assert str(e.value).startswith(f"name {name!r}: {said}")
+    assert not Path("new").exists()
+
+
+def test_a_folder_without_its_folders(translate, here):
+    draw("in/x.png", "in/deep/y.png")
+    translate_many(translate, ["in"], "out", recursive=False)
+    assert tree("out") == ["x.png"]
+    draw("in/deep/er/still/z.png")
+    with pytest.raises(UsageError, match=r"^nothing to translate: in/deep/er: no pictures in this folder"):
+        translate_many(translate, ["in/deep/er"], "new", recursive=False)
+
+
+def test_a_picture_of_one_pixel_fits_every_format(translate, here):
+    """An image of one pixel has no axis to spare."""
+    Image.new("RGBA", (1, 1), (200, 0, 0, 128)).save("a.png")
+    for format in ("png", "jpg", "webp", "tiff", "bmp", "avif", "npy"):
+        assert translate_many(translate, ["a.png"], f"out/{format}", format=format).failed == []
+
+
+def test_too_little_memory_is_one_clear_line(translate, here, monkeypatch):
+    draw("in/a.png", "in/b.png", size=(10, 8))
+    run = translate.engine.run
+
+    def full(x):
+        if x.shape[0] > 1:
+            raise MemoryError
+        return run(x)
+
+    monkeypatch.setattr(translate.engine, "run", full)
+    assert translate_many(translate, ["in"], "out").failed == []  # each by itself
+
+    def fuller(x):
+        raise MemoryError
+
+    monkeypatch.setattr(translate.engine, "run", fuller)
+    assert translate_many(translate, ["in/a.png"], "more").failed == [
+        "in/a.png: too large for the memory of this machine: make it smaller (resize)"
+    ]

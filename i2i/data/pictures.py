@@ -42,6 +42,8 @@ _ALPHA_MODES = frozenset(["LA", "La", "PA", "RGBA", "RGBa"])
 # Pillow warns above its limit of pixels and refuses above twice that. The refusal is kept (as a DataError); the warning
 # would only frighten owners of large cameras. Set once, here: a filter that is changed per call is not thread-safe.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Of damage that its decoders get over: a picture that is translated all the same needs no lines about it.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 @contextmanager
