@@ -121,7 +121,7 @@ def refuse_losses(jobs: list[Job], pages: list[Path], inputs: list[Path], overwr
     Raises:
         UsageError: a result would overwrite an input, or, unless ``overwrite``, anything else.
     """
-    known = {(s.st_dev, s.st_ino) for s in (source.stat() for source in inputs)}
+    known = {(s.st_dev, s.st_ino) for s in (source.stat() for source in inputs if exists(source))}
     there = [path for path in (*(target for _, target in jobs), *pages) if exists(path)]
     for path in there:
         if (path.stat().st_dev, path.stat().st_ino) in known:

@@ -47,7 +47,7 @@ def translate(
         bool, typer.Option("--skip-existing", help="Go on with a call that was stopped: leave finished pictures out.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(help="Threads that read and write beside the network; up to 4 if not given.")
+        int | None, typer.Option(help="Threads that read and write beside the network; 4 if not given.")
     ] = None,
 ) -> None:
     """Translate pictures with a trained model, e.g. i2i translate img.jpg --model runs/mine."""

@@ -95,11 +95,11 @@ def test_every_way_through_a_network_that_enlarges(tmp_path: Path) -> None:
     check(load(tmp_path / "m"), tmp_path / "in", tmp_path / "out", fill(tmp_path / "in", wanted))
 
 
-def networks(name: str, path: Path) -> list[Translator]:
+def networks(name: str, path: Path, *norms: str) -> list[Translator]:
     """The method's generators, small and untrained."""
-    found = []
-    for key, net in small_method(name).products.items():
-        for norm in ("image", "running"):
+    found, method = [], small_method(name)
+    for key, net in method.products.items():
+        for norm in norms or (method.inference.norm,):
             make_model(path / f"{key}-{norm}", net.config, norm=norm)
             found.append(load(path / f"{key}-{norm}"))
     return found
@@ -108,7 +108,7 @@ def networks(name: str, path: Path) -> list[Translator]:
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_size_through_every_method(tmp_path: Path, name: str) -> None:
     ways = fill(tmp_path / "in", [("RGB", (1, 1)), ("RGBA", (17, 17)), ("L", (2, 300)), ("16 bits of RGB", (65, 31))])
-    for number, translate in enumerate(networks(name, tmp_path)):
+    for number, translate in enumerate(networks(name, tmp_path, "image", "running")):
         check(translate, tmp_path / "in", tmp_path / f"out{number}", ways)
 
 
