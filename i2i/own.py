@@ -82,8 +82,12 @@ def read(path: Path, data: bytes | None = None) -> Own:
         DataError: it cannot be read; names ``path``.
     """
     with pictures.source(path, data) as file:
-        if file.read(len(NPY)) == NPY:
+        is_array = file.read(len(NPY)) == NPY
+    if is_array:
+        try:
             return replace(_of_array(pictures.array(path, data)), kind="own", flat=False)
+        except DataError as e:
+            raise e if str(path) in str(e) else DataError(f"{path}: {e}") from e
     with pictures.opened(path, data) as image:
         tiles = deep.other_half(image)
         if tiles is None:

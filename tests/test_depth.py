@@ -159,6 +159,10 @@ def header(text: str) -> bytes:
         (header("{'descr': '|u1', 'fortran_order': False, 'shape': (9000, 9000, 3)}"), " (the file is truncated)"),
         (header("{'descr': '|O', 'fortran_order': False, 'shape': (2, 2)}") + b"x" * 99, " (object arrays cannot"),
         (header("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2)"), " ("),
+        (
+            header("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2, 5)}") + bytes(20),
+            "x.npy: an array [2, 2, 5]",
+        ),
         (b"\x93NUMPY", " ("),
         (b"\x93NUMPY\x09\x09", " ("),
     ],
