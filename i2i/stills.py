@@ -87,8 +87,6 @@ def attempt(function: Callable[[Any], Any], given: Any) -> Any:
         return function(given)
     except I2IError as e:
         return e
-    except MemoryError:
-        return DataError("too large for the memory of this machine: make it smaller (resize)")
 
 
 def finished(job: Job, before: Own | I2IError, after: Own | I2IError, quality: int | None, sheet: bool) -> Done:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from i2i import masks, models
-from i2i.errors import MissingExtra, ModelError, UsageError
+from i2i.errors import DataError, MissingExtra, ModelError, UsageError
 from i2i.folder import Info, read_info
 from i2i.generator import Generator, open_sampler
 from i2i.kinds import give, scaled, take
@@ -137,14 +137,17 @@ class Translator:
             box: the same as x, y, width, height in pixels.
 
         Raises:
-            DataError: a file cannot be read, or an array is not a picture.
+            DataError: a file cannot be read, an array is not a picture, or it is too large for the memory.
             UsageError: something that is no picture at all; a mask or box that does not fit, or is not wanted.
         """
         given = list(picture) if isinstance(picture, list | tuple) else [picture]
         if resize is not None and resize < 1:
             raise UsageError(f"resize={resize}: give the pixels of the short side, 1 or more")
         self.check(mask, box)
-        results = self._fill(given, resize, mask, box) if self.product.masked else self._all(given, resize)
+        try:
+            results = self._fill(given, resize, mask, box) if self.product.masked else self._all(given, resize)
+        except MemoryError as e:
+            raise DataError("too large for the memory of this machine: make it smaller (resize)") from e
         return results if isinstance(picture, list | tuple) else results[0]
 
     def check(self, mask: Any, box: masks.Box | None) -> None:

@@ -195,6 +195,19 @@ def test_16_bits_are_written_to_the_last_bit(tmp_path: Path, channels: int, suff
             assert image.size == (21, 600)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("size", [(24, 1), (1, 24), (1, 1), (5, 3)])
+def test_however_the_pixels_lie_in_memory(tmp_path: Path, suffix: str, size: tuple[int, int]) -> None:
+    planes = deep(3, *size)
+    for pixels in (
+        planes.transpose(1, 2, 0),
+        np.asfortranarray(planes.transpose(1, 2, 0))[::-1],
+        deep(*size, 6)[..., ::2],
+    ):
+        writing.save(Own(pixels, False, 65535), tmp_path / f"x{suffix}")
+        assert np.array_equal(own.read(tmp_path / f"x{suffix}").pixels, pixels)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".avif"])
 def test_8_bits_are_what_is_left_in_other_formats(tmp_path: Path, suffix: str) -> None:
     ramp = np.linspace(0, 65535, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint16)

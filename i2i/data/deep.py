@@ -78,7 +78,8 @@ def write_png(file: BinaryIO, pixels: np.ndarray, icc: bytes | None) -> None:
         chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
     squeeze, above = zlib.compressobj(6), np.zeros((1, width * channels * 2), np.uint8)
     for start in range(0, height, ROWS):
-        rows = pixels[start : start + ROWS].astype(">u2").reshape(-1, width * channels).view(np.uint8)
+        some = np.ascontiguousarray(pixels[start : start + ROWS], dtype=">u2")
+        rows = some.reshape(-1, width * channels).view(np.uint8)
         filtered = np.full((len(rows), rows.shape[1] + 1), 2, np.uint8)  # 2: each row is the difference to the last
         filtered[:, 1:] = rows - np.vstack([above, rows[:-1]])
         chunk(b"IDAT", squeeze.compress(filtered.tobytes()))
@@ -112,7 +113,7 @@ def write_tiff(file: BinaryIO, pixels: np.ndarray, icc: bytes | None) -> None:
     tail = struct.pack(f"<{channels}H", *[16] * channels) + profile
     tail += b"\0" * (len(tail) % 2)
     file.write(struct.pack("<2sHI", b"II", 42, extra + len(tail)))
-    file.write(pixels.astype("<u2").tobytes())
+    file.write(np.ascontiguousarray(pixels, dtype="<u2").data)
     file.write(tail + struct.pack("<H", len(tags)))
     for tag, kind, count, value in tags:
         file.write(struct.pack("<HHII", tag, kind, count, value))

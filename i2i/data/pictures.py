@@ -14,6 +14,7 @@ What happens to the unusual ones:
 from __future__ import annotations
 
 import io
+import logging
 import math
 import os
 import sys
@@ -44,6 +45,7 @@ _ALPHA_MODES = frozenset(["LA", "La", "PA", "RGBA", "RGBa"])
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Of damage that its decoders get over: a picture that is translated all the same needs no lines about it.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what nobody has asked to be told
 
 
 @contextmanager
