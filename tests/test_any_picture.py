@@ -16,6 +16,7 @@ from i2i import own, writing
 from i2i.many import translate_many
 from i2i.methods import METHODS
 from i2i.translator import Translator, load
+from i2i.zoo import ZOO
 
 SIZES = [(1, 1), (17, 17), (255, 255), (256, 256), (257, 257), (1100, 700), (2, 3000)]
 """Height, width."""
@@ -105,7 +106,7 @@ def networks(name: str, path: Path, *norms: str) -> list[Translator]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", sorted({*METHODS} - {*ZOO}))
 def test_every_size_through_every_method(tmp_path: Path, name: str) -> None:
     ways = fill(tmp_path / "in", [("RGB", (1, 1)), ("RGBA", (17, 17)), ("L", (2, 300)), ("16 bits of RGB", (65, 31))])
     for number, translate in enumerate(networks(name, tmp_path, "image", "running")):
@@ -113,7 +114,7 @@ def test_every_size_through_every_method(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", sorted({*METHODS} - {*ZOO}))
 def test_every_way_in_every_size_through_every_method(tmp_path: Path, name: str) -> None:
     for number, translate in enumerate(networks(name, tmp_path)):
         for way in STORED:
