@@ -60,6 +60,16 @@ run("doctor")
 run("datasets", "download", "shapes")
 run("datasets", "check", "shapes")
 
+label = here / "cache" / "datasets" / "shapes" / "test" / "A"
+run("translate", str(sorted(label.iterdir())[0]), "--model", "facades", "--out", "painted.png")
+say("the model that travels with i2i translates, without torch and offline", (here / "painted.png").stat().st_size > 0)
+seconds = []
+for _ in range(5):
+    began = time.perf_counter()
+    run("translate", "painted.png", "--model", "facades", "--out", "again.png", "--overwrite")
+    seconds.append(time.perf_counter() - began)
+say(f"a translation, start and model included, takes {min(seconds):.2f} s (best of {len(seconds)})", True)
+
 missing = "error: this needs torch, which is not installed: pip install 'i2i-toolkit[train]'\n"
 said = run("train", "pix2pix", "--dataset", "shapes", code=2)
 say("train says which extra is missing, in one line", said == missing, said)

@@ -97,13 +97,12 @@ def _table() -> dict[str, Known]:
 
 
 KNOWN = _table()
-ALIASES = {"facades": "facades_label2photo"}
 
 
 def lookup(name: str) -> Known | None:
     """The published model of that name; ``pix2pix_NAME`` and ``cyclegan_NAME`` always work. None if there is none."""
     full = {f"{known.method}_{known.published}": known for known in KNOWN.values()}
-    return KNOWN.get(ALIASES.get(name, name)) or full.get(name)
+    return KNOWN.get(name) or full.get(name)
 
 
 def place(known: Known) -> Path:

@@ -216,7 +216,7 @@ def _not_found(what: str | Path) -> str:
         return f"{path}: neither a model ({INFO} in it) nor a run ({LATEST}/ or {BEST}/ in it)"
     rows = listing()
     names = sorted({row.name for row in rows} | {row.info.dataset for row in rows if row.info and not row.info.origin})
-    near = did_you_mean(str(what), [*names, *known.KNOWN, *known.ALIASES])
+    near = did_you_mean(str(what), [*names, *known.KNOWN])
     found = f"found: {', '.join(names)}" if names else "found none"
     looked = f"looked in {' and '.join(str(place) for place in places())}"
     ways = "published ones: i2i models list --known; to train one: i2i train METHOD --dataset DATASET"

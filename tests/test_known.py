@@ -81,7 +81,7 @@ def test_a_name_that_was_published_twice_is_pix2pix():
         assert lookup(f"cyclegan_{name}").name == f"cyclegan_{name}"
     assert lookup("cyclegan_horse2zebra") is lookup("horse2zebra") is KNOWN["horse2zebra"]
     assert lookup("pix2pix_horse2zebra") is None
-    assert lookup("facades") is KNOWN["facades_label2photo"]
+    assert lookup("facades") is None  # a model of that name travels with i2i
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -100,7 +100,7 @@ def test_addresses(monkeypatch):
         "https://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models/horse2zebra.pth",
     )  # and no plain http
     pix2pix = "https://efrosgans.eecs.berkeley.edu/pix2pix/models-pytorch/"
-    assert lookup("facades").urls[0] == f"{pix2pix}facades_label2photo.pth"
+    assert lookup("facades_label2photo").urls[0] == f"{pix2pix}facades_label2photo.pth"
     assert KNOWN["cyclegan_sat2map"].urls[0].endswith("/cyclegan/pretrained_models/sat2map.pth")
 
 
@@ -130,12 +130,12 @@ def test_from_a_mirror_folder(mirror, caplog):
 
 def test_pix2pix_keeps_dropout_and_its_direction(mirror):
     net = weights(mirror / "facades_label2photo.pth", "unet")
-    info = folder.read_info(models.find("facades"))
+    info = folder.read_info(models.find("facades_label2photo"))
     assert info.name == "facades_label2photo"
     assert (info.method, info.dataset, info.default) == ("pix2pix", "facades", "b2a")
     assert (info.products["b2a"].source, info.products["b2a"].target) == ("label", "photo")
     assert info.inference == Inference(norm="image", dropout=True)
-    engine = i2i.load("facades", device="cpu", seed=4).engine
+    engine = i2i.load("facades_label2photo", device="cpu", seed=4).engine
     x = torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(4)
@@ -318,15 +318,15 @@ def test_a_file_of_weights_is_told_how_to_use_it(tmp_path):
 
 def test_show_and_list_fetch_nothing(mirror):
     weights(mirror / "facades_label2photo.pth", "unet")
-    shown = dict(models.show("facades"))
+    shown = dict(models.show("facades_label2photo"))
     assert shown["name"] == "facades_label2photo"
     assert shown["b2a"] == "label -> photo"
     assert shown["on this machine"] == "not yet: its first use fetches it, about 218 MB"
     row = ("facades_label2photo", "pix2pix", "label -> photo", "facades")
     assert KNOWN["facades_label2photo"].cells() == (*row, "")
-    assert models.listing() == []
-    models.find("facades")
-    shown = dict(models.show("facades"))
+    assert [row.name for row in models.listing()] == ["facades"]  # the one that travels with i2i
+    models.find("facades_label2photo")
+    shown = dict(models.show("facades_label2photo"))
     assert shown["origin"].startswith("a copy of https://")
     assert shown["licence"] == KNOWN["facades_label2photo"].licence
     assert "images seen" not in shown
@@ -448,7 +448,7 @@ def test_the_command_line_passes_on_what_it_is_told(tmp_path):
 
 def test_nothing_heavy_is_imported_for_the_table():
     code = (
-        "import sys, json, i2i.models; i2i.models.known.lookup('facades').cells();"
+        "import sys, json, i2i.models; i2i.models.known.lookup('horse2zebra').cells();"
         "print(json.dumps(sorted({'torch', 'safetensors', 'numpy', 'PIL'} & set(sys.modules))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

@@ -81,7 +81,7 @@ def test_unknown_names(here):
     looked = f"looked in runs and {here / 'cache' / 'models'}"
     ways = "published ones: i2i models list --known; to train one: i2i train METHOD --dataset DATASET"
     assert error("shapess") == f"no model 'shapess' (found none; {looked}); {ways}"
-    assert error("facade") == f"no model 'facade'; did you mean 'facades'? (found none; {looked}); {ways}"
+    assert error("zebra2hors") == f"no model 'zebra2hors'; did you mean 'zebra2horse'? (found none; {looked}); {ways}"
     make_model(here / "runs" / "mine" / "model", dataset="shapes")
     assert error("shapess") == f"no model 'shapess'; did you mean 'shapes'? (found: mine, shapes; {looked}); {ways}"
     assert error("zzz").startswith("no model 'zzz' (found: mine, shapes; ")
