@@ -8,6 +8,7 @@ import torch
 
 from i2i import folder, nets
 from i2i.latents import Latent
+from i2i.nets.conditional import ConditionalNorm
 
 
 def make_model(
@@ -85,6 +86,10 @@ def make_sampler(
         torch.manual_seed(seed)
         net = nets.build(config)
         nets.initialise(net, gain=0.3)
+        for layer in net.modules():
+            if isinstance(layer, ConditionalNorm):  # it begins as if there were no classes
+                torch.nn.init.normal_(layer.scale, 1, 0.3)
+                torch.nn.init.normal_(layer.shift, 0, 0.3)
         norms = [layer for layer in net.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)]
         for norm in norms:
             norm.momentum = None

@@ -42,6 +42,7 @@ WORK = {
     "lsgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
     "pix2pix": Work(flops=12122112, runs={"G": 1, "D": 3}),
     "pixelda": Work(flops=25880272, runs={"T": 2, "G": 1, "D": 3}),
+    "projection": Work(flops=9584640, runs={"G": 1, "D": 3}),
     "ragan": Work(flops=10348032, runs={"G": 1, "D": 3}),
     "rsgan": Work(flops=10348032, runs={"G": 1, "D": 3}),
     "softmax_gan": Work(flops=10348032, runs={"G": 1, "D": 4}),

@@ -6,12 +6,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.errors import ModelError
 from i2i.nets.blocks import Norm, check, double, has_bias, norm_layer
-from i2i.nets.drawn import DrawsConfig, SeesConfig, asked, spectral_if
+from i2i.nets.conditional import ConditionalNorm, DrawnNorm, drawn_norm, plainly, projected
+from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, check_asked, shown, spectral_if
 
 
 def smallest(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
@@ -32,17 +34,17 @@ def smallest(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
 
 class DCGANConfig(DrawsConfig):
     """``width`` channels in the layer before the picture, twice as many in each one before, at most 8 times as many.
-    The paper's, for 64 pixels: 1024, 512, 256, 128."""
+    The paper's, for 64 pixels: 1024, 512, 256, 128. The norm ``conditional`` is told the class, z is not."""
 
     net: Literal["dcgan"] = "dcgan"
     width: int = Field(128, ge=1, le=1024)
-    norm: Norm = "batch"
+    norm: DrawnNorm = "batch"
     spectral: bool = False
 
 
 class DCGAN(nn.Module):
     """A generator: [N, latent] -> [N, outputs, H, W] in [-1, 1]. z is projected to the smallest picture, which is
-    doubled by transposed convolutions. Classes are one-hot values beside z.
+    doubled by transposed convolutions. Classes are one-hot values beside z, or told to the norms.
 
     Raises:
         ModelError: a side of the size is no multiple of 4.
@@ -53,16 +55,23 @@ class DCGAN(nn.Module):
         self.config, wrap, norm = config, spectral_if(config.spectral), config.norm
         doublings, left = smallest(config.size)
         widths = [config.width * min(2**i, 8) for i in reversed(range(doublings))]
-        bias = has_bias(norm)
-        self.project = wrap(nn.Linear(config.latent + config.classes, widths[0] * left[0] * left[1], bias=bias))
+        bias, classes = has_bias(plainly(norm)), config.classes
+        given = config.latent + (classes if norm != "conditional" else 0)
+        self.project = wrap(nn.Linear(given, widths[0] * left[0] * left[1], bias=bias))
         self.shape = (widths[0], *left)
-        layers: list[nn.Module] = [norm_layer(norm, widths[0]), nn.ReLU(True)]
+        layers: list[nn.Module] = [drawn_norm(norm, widths[0], classes), nn.ReLU(True)]
         for inner, outer in pairwise(widths):
-            layers += [wrap(double("transpose", inner, outer, bias)), norm_layer(norm, outer), nn.ReLU(True)]
+            layers += [wrap(double("transpose", inner, outer, bias)), drawn_norm(norm, outer, classes), nn.ReLU(True)]
         self.model = nn.Sequential(*layers, wrap(double("transpose", widths[-1], config.outputs, True)), nn.Tanh())
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.model(self.project(asked(z, labels, self.config)).unflatten(1, self.shape))
+        if self.config.norm != "conditional":
+            return self.model(self.project(asked(z, labels, self.config)).unflatten(1, self.shape))
+        check_asked(z, labels, self.config)
+        x = self.project(z).unflatten(1, self.shape)
+        for layer in self.model:
+            x = layer(x, labels) if isinstance(layer, ConditionalNorm) else layer(x)
+        return x
 
 
 class DCGANCriticConfig(SeesConfig):
@@ -72,10 +81,12 @@ class DCGANCriticConfig(SeesConfig):
     width: int = Field(128, ge=1, le=1024)
     norm: Norm = "batch"
     spectral: bool = False
+    told: Told = "input"  # as one-hot planes; only where there are classes
 
 
 class DCGANCritic(nn.Module):
-    """[N, inputs, H, W] of the size in its config -> [N, answers]: strided convolutions, then one linear layer.
+    """[N, inputs, H, W] of the size in its config, with classes int64 [N] -> [N, answers]: strided convolutions, then
+    one linear layer.
 
     Raises:
         ModelError: of another size, a side is no multiple of 4, or the channels are wrong.
@@ -85,19 +96,29 @@ class DCGANCritic(nn.Module):
         super().__init__()
         self.config, wrap, norm = config, spectral_if(config.spectral), config.norm
         halvings, left = smallest(config.size)
-        widths = [config.inputs, *(config.width * min(2**i, 8) for i in range(halvings))]
+        self.projects = config.classes > 0 and config.told == "projection"
+        planes = config.inputs + (0 if self.projects else config.classes)
+        widths = [planes, *(config.width * min(2**i, 8) for i in range(halvings))]
         layers: list[nn.Module] = []
         for i, (outer, inner) in enumerate(pairwise(widths)):
             kind = norm if i else "none"  # the paper: none where the picture comes in
             layers += [wrap(nn.Conv2d(outer, inner, 4, 2, 1, bias=has_bias(kind)))]
             layers += [norm_layer(kind, inner), nn.LeakyReLU(0.2, True)]
         self.trunk = nn.Sequential(*layers, nn.Flatten())
-        self.head = wrap(nn.Linear(widths[-1] * left[0] * left[1], config.answers))
+        features = widths[-1] * left[0] * left[1]
+        self.head = wrap(nn.Linear(features, config.answers))
+        self.classes = wrap(nn.Linear(features, config.classes, bias=False)) if self.projects else None
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """[N, F]: what the last convolution makes of the pictures."""
         check(x, "this critic", self.config.inputs, size=self.config.size)
+        beside = shown(x, labels, self.config)
+        if beside is not None and not self.projects:
+            x = torch.cat([x, beside[..., None, None].expand(-1, -1, *x.shape[2:])], 1)
         return self.trunk(x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        h = self.features(x, labels)
+        if self.classes is None or labels is None:
+            return self.head(h)
+        return projected(self.head(h), self.classes(h), labels)

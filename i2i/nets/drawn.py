@@ -1,13 +1,14 @@
 """What all networks of the zoo say of themselves: a generator what it draws from and how large, a critic what it sees.
 
 A generator is ``forward(z)``, with classes ``forward(z, labels)``: z float32 [N, latent], labels int64 [N] ->
-[N, outputs, H, W] in [-1, 1]. A critic is ``forward(x)``: [N, inputs, H, W] -> logits [N, 1], and with more ``answers``
-[N, answers] it is an encoder.
+[N, outputs, H, W] in [-1, 1]. A critic is ``forward(x)``, with classes ``forward(x, labels)``: [N, inputs, H, W] ->
+logits [N, 1], and with more ``answers`` [N, answers] it is an encoder or a classifier.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,12 +30,17 @@ class DrawsConfig(Strict):
     outputs: int = Field(3, ge=1, le=1024)
 
 
+Told = Literal["input", "projection"]
+"""How a critic is told the class: as one-hot values beside the picture, or by a projection."""
+
+
 class SeesConfig(Strict):
     """What the data and the method say of a critic or an encoder; a recipe leaves it to them."""
 
     answers: int = Field(1, ge=1, le=1_000_000)  # values for each picture: 1 verdict, or the code of an encoder
     size: tuple[Pixels, Pixels] = (32, 32)
     inputs: int = Field(3, ge=1, le=1024)
+    classes: int = Field(0, ge=0, le=100_000)  # of which one is shown beside each picture; 0: none
 
 
 def spectral_if(spectral: bool) -> Callable[[nn.Module], nn.Module]:
@@ -52,6 +58,19 @@ def asked(z: Tensor, labels: Tensor | None, config: DrawsConfig) -> Tensor:
     """
     check_asked(z, labels, config)
     return z if labels is None else torch.cat([z, F.one_hot(labels, config.classes).to(z.dtype)], 1)
+
+
+def shown(x: Tensor, labels: Tensor | None, config: SeesConfig) -> Tensor | None:
+    """What is shown beside pictures, if something is: int64 [N] -> one-hot [N, classes] (Mirza, Osindero 2014,
+    arXiv:1411.1784).
+
+    Raises:
+        ModelError: labels where there are none or none where there are some.
+    """
+    if (labels is None) != (config.classes == 0):
+        sees = f"sees each picture beside one of {config.classes} classes" if config.classes else "is shown no classes"
+        raise ModelError(f"this critic {sees}")
+    return None if labels is None else F.one_hot(labels, config.classes).to(x.dtype)
 
 
 def check_asked(z: Tensor, labels: Tensor | None, config: DrawsConfig) -> None:

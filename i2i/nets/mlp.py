@@ -6,11 +6,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.nets.blocks import PairNorm, check
-from i2i.nets.drawn import DrawsConfig, SeesConfig, asked, spectral_if
+from i2i.nets.conditional import projected
+from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, shown, spectral_if
 
 
 class MLPConfig(DrawsConfig):
@@ -52,10 +54,12 @@ class MLPCriticConfig(SeesConfig):
     layers: int = Field(2, ge=1, le=8)
     width: int = Field(512, ge=1, le=8192)
     spectral: bool = False
+    told: Told = "input"  # as one-hot values beside those of the picture; only where there are classes
 
 
 class MLPCritic(nn.Module):
-    """[N, inputs, H, W] of the size in its config -> [N, answers]. With one, for 28 x 28 x 1 it has 533,505 parameters.
+    """[N, inputs, H, W] of the size in its config, with classes int64 [N] -> [N, answers]. With one answer and no
+    classes, for 28 x 28 x 1 it has 533,505 parameters.
 
     Raises:
         ModelError: of another size, or the channels are wrong.
@@ -64,18 +68,24 @@ class MLPCritic(nn.Module):
     def __init__(self, config: MLPCriticConfig):
         super().__init__()
         self.config, wrap = config, spectral_if(config.spectral)
-        pixels = config.inputs * config.size[0] * config.size[1]
-        widths = [pixels, *(max(1, config.width // 2**i) for i in range(config.layers))]
+        self.projects = config.classes > 0 and config.told == "projection"
+        given = config.inputs * config.size[0] * config.size[1] + (0 if self.projects else config.classes)
+        widths = [given, *(max(1, config.width // 2**i) for i in range(config.layers))]
         layers: list[nn.Module] = [nn.Flatten()]
         for outer, inner in pairwise(widths):
             layers += [wrap(nn.Linear(outer, inner)), nn.LeakyReLU(0.2, True)]
         self.trunk = nn.Sequential(*layers)
         self.head = wrap(nn.Linear(widths[-1], config.answers))
+        self.classes = wrap(nn.Linear(widths[-1], config.classes, bias=False)) if self.projects else None
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """[N, F]: what the last hidden layer makes of the pictures."""
         check(x, "this critic", self.config.inputs, size=self.config.size)
-        return self.trunk(x)
+        beside = shown(x, labels, self.config)
+        return self.trunk(x if beside is None or self.projects else torch.cat([x.flatten(1), beside], 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        h = self.features(x, labels)
+        if self.classes is None or labels is None:
+            return self.head(h)
+        return projected(self.head(h), self.classes(h), labels)

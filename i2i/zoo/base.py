@@ -65,9 +65,34 @@ def new_drawer(config: Any, latent: Latent, task: Task, init: Init, classes: int
     """A generator with fresh weights, that draws pictures like the data.
 
     Raises:
-        RecipeError: it cannot draw pictures of this size.
+        RecipeError: it cannot draw pictures of this size, or its norms want to know a class where there are none.
     """
+    if getattr(config, "norm", "") == "conditional" and not classes:
+        raise RecipeError("method.generator.norm: conditional, but this method asks for no classes: take batch")
     return _new("generator", config, {"latent": latent.size, "classes": classes, "outputs": task.b}, task, init)
+
+
+def classes_of(task: Task, who: str) -> int:
+    """How many classes the data know.
+
+    Raises:
+        RecipeError: fewer than two.
+    """
+    if task.classes < 2:
+        needs = "pictures with labels of at least two classes (arrays: train-images.npy and train-labels.npy)"
+        raise RecipeError(f"{who} needs {needs}, and these have {task.classes or 'none'}")
+    return task.classes
+
+
+def labelled(batch: Images, who: str) -> tuple[Tensor, Tensor]:
+    """Pictures and their labels.
+
+    Raises:
+        RecipeError: the label of one of them is not known.
+    """
+    if (batch.labels < 0).any():
+        raise RecipeError(f"{who} needs every label, and some are hidden (data.labelled) or -1: with few, take sgan")
+    return batch.x, batch.labels
 
 
 def new_critic(config: Any, task: Task, init: Init, **more: int) -> nn.Module:

@@ -10,6 +10,7 @@ from i2i.zoo.adversarial import Adversarial, named
 from i2i.zoo.began import BEGAN
 from i2i.zoo.ebgan import EBGAN
 from i2i.zoo.penalties import GP, QP, Div, Dragan
+from i2i.zoo.projection import Projection
 from i2i.zoo.vae import VAE
 
 Config = Adversarial.Config
@@ -79,4 +80,5 @@ ZOO: dict[str, type[Method]] = {
     "ebgan": EBGAN,
     "began": BEGAN,
     "vae": VAE,
+    "projection": Projection,
 }
