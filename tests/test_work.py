@@ -28,9 +28,11 @@ class Work(NamedTuple):
 
 
 WORK = {
+    "acgan": Work(flops=9507840, runs={"G": 1, "D": 3}),
     "began": Work(flops=17989632, runs={"G": 1, "encoder": 3, "decoder": 3}),
     "bgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
     "ccgan": Work(flops=28312368, runs={"D": 4, "G": 1}),
+    "cgan": Work(flops=669120, runs={"G": 1, "D": 3}),
     "cyclegan": Work(flops=116846592, runs={"ab": 2, "ba": 2, "Da": 2, "Db": 2}),
     "dcgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
     "discogan": Work(flops=17708544, runs={"ab": 2, "ba": 2, "Da": 4, "Db": 4}),

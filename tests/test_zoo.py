@@ -15,7 +15,7 @@ from test_trainer import assert_same_state
 from torch import nn
 
 from i2i import nets, recipe
-from i2i.data.batches import Images, loader, open_split
+from i2i.data.batches import Images, Labelled, loader, open_split
 from i2i.data.labelled import Shown
 from i2i.data.layouts import recognise
 from i2i.data.transforms import View
@@ -25,7 +25,6 @@ from i2i.latents import Latent
 from i2i.losses import CONTESTS
 from i2i.methods.base import Method, Task
 from i2i.nets import DCGANConfig, DCGANCriticConfig, MLPConfig, MLPCriticConfig, count
-from i2i.nets.conditional import ConditionalNorm, projected
 from i2i.zoo import ZOO
 from i2i.zoo.augment import CHANGES, augment
 from i2i.zoo.base import COLUMNS, Drawing
@@ -48,13 +47,18 @@ def pictures(count: int = 4) -> Images:
     return Images(x, torch.arange(count) % 3)
 
 
+def read_by(method: Method, batch: Images) -> Images | Labelled:
+    """The batch as the method reads it."""
+    return Labelled(*batch, *batch) if method.reads is Labelled else batch
+
+
 # -- the contract ------------------------------------------------------------------------------------------------------
 
 
 @every_name
 def test_against_opponents_that_stand_still_each_player_learns(name: str) -> None:
     method = made(name)
-    batch = pictures(4)
+    batch = read_by(method, pictures(4))
     for mover, networks in method.players.items():
         optimizer = torch.optim.Adam([p for net in networks for p in net.parameters()], 2e-3, betas=(0.5, 0.999))
         values = []
@@ -249,53 +253,6 @@ def test_a_generator_listens_to_what_it_is_asked_for() -> None:
         nets.build(MLPConfig(width=8, latent=5))(z, torch.tensor([0]))
 
 
-def test_conditional_batch_norm_by_hand() -> None:
-    norm = ConditionalNorm(1, classes=3)
-    norm.scale.data, norm.shift.data = torch.tensor([[1.0], [2.0], [0.0]]), torch.tensor([[0.0], [0.5], [7.0]])
-    x = torch.tensor([1.0, -1.0, 1.0, -1.0]).view(4, 1, 1, 1)  # mean 0, variance 1
-    found = norm(x, torch.tensor([0, 0, 1, 2])).flatten().tolist()
-    assert found == pytest.approx([1, -1, 2.5, 7], abs=1e-4)
-    assert norm.norm.running_var.item() == pytest.approx(0.9 + 0.1 * 4 / 3)
-
-
-def test_with_conditional_norms_the_norms_alone_are_told() -> None:
-    torch.manual_seed(0)
-    config = DCGANConfig(width=4, latent=5, classes=3, norm="conditional")
-    net, z = nets.build(config).eval(), torch.randn(1, 5)
-    assert net.project.in_features == 5
-    before = net(z, torch.tensor([0]))
-    assert torch.equal(before, net(z, torch.tensor([2])))  # they all begin alike
-    plain = nets.build(config.model_copy(update={"norm": "batch", "classes": 0}))
-    changed = sum(2 * (config.classes - 1) * layer.norm.num_features for layer in net.model[:-2:3])
-    assert count(net) == count(plain) + changed
-    nn.init.normal_(net.model[0].shift)
-    assert not torch.allclose(before, net(z, torch.tensor([2])))
-
-
-def test_the_projection_by_hand() -> None:
-    verdict, products = torch.tensor([[1.0], [-1.0]]), torch.tensor([[2.0, 3.0, 4.0], [5.0, 6.0, 7.0]])
-    assert projected(verdict, products, torch.tensor([2, 0])).tolist() == [[5.0], [4.0]]
-
-
-@pytest.mark.parametrize("config", [DCGANCriticConfig(width=4, classes=3), MLPCriticConfig(width=8, classes=3)])
-@pytest.mark.parametrize("told", ["input", "projection"])
-def test_a_critic_sees_the_class_beside_the_picture(config: DCGANCriticConfig | MLPCriticConfig, told: str) -> None:
-    torch.manual_seed(0)
-    net = nets.build(config.model_copy(update={"told": told, "norm": "none"})).eval()
-    x, labels = torch.randn(2, 3, 32, 32), torch.tensor([0, 2])
-    scores, others = net(x, labels), net(x, labels.flip(0))
-    assert scores.shape == (2, 1)
-    assert not torch.allclose(scores, others)
-    if told == "projection":
-        h = net.features(x, labels)
-        assert torch.equal(h, net.features(x, labels.flip(0)))
-        torch.testing.assert_close(scores, net.head(h) + (h * net.classes.weight[labels]).sum(1, True))
-    with pytest.raises(ModelError, match=r"sees each picture beside one of 3 classes"):
-        net(x)
-    with pytest.raises(ModelError, match=r"this critic is shown no classes"):
-        nets.build(config.model_copy(update={"classes": 0}))(x, labels)
-
-
 def test_spectral_norm_holds_every_singular_value_at_one_also_after_first_weights() -> None:
     torch.manual_seed(0)
     critic = nets.build(DCGANCriticConfig(size=(32, 32), width=4, norm="none", spectral=True))
@@ -320,7 +277,7 @@ def test_sizes_and_batches_that_cannot_be() -> None:
 
 def moves(method: Method, it: int = 0, batch: Images | None = None) -> list[tuple[str, dict[str, torch.Tensor]]]:
     torch.manual_seed(3)
-    return list(method.step(batch or pictures(), it))
+    return list(method.step(read_by(method, batch or pictures()), it))
 
 
 @pytest.mark.parametrize("game", CONTESTS)
@@ -519,37 +476,6 @@ def test_vae_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(given[0], torch.tensor([[1.0, 0.0]]).repeat(2, 1))
     assert losses["reconstruction"].item() == pytest.approx(SIZE * SIZE / (2 * 0.25))  # every pixel is off by one
     assert losses["kl"].item() == pytest.approx((1 + 2 * (60 - 1)) / 2, rel=1e-5)
-
-
-CONDITIONAL = pytest.mark.parametrize("name", ["projection"])
-
-
-@CONDITIONAL
-def test_the_conditional_game_by_hand(name: str) -> None:
-    method, batch = made(name), pictures()
-    method.D.eval()  # the power iterations of spectral norms stand still
-    (_, d), (_, g) = moves(method, batch=batch)
-    torch.manual_seed(3)
-    fake = method.G(method.draw(batch.x), batch.labels)
-    torch.testing.assert_close(d["real"], method.game.real(method.D(batch.x, batch.labels)))
-    torch.testing.assert_close(d["fake"], method.game.fake(method.D(fake, batch.labels)))
-    torch.testing.assert_close(g["gan"], method.game.fool(method.D(fake, batch.labels)))
-    slow = made(name, n_critic=2)
-    assert [[who for who, _ in moves(slow, it)] for it in range(4)] == 2 * [["D"], ["D", "G"]]
-
-
-NEED_LABELS = pytest.mark.parametrize("name", ["projection"])
-
-
-@NEED_LABELS
-def test_what_is_asked_for_has_to_be_known(name: str) -> None:
-    batch = pictures()
-    batch.labels[1] = -1
-    with pytest.raises(RecipeError, match=rf"^{name} needs every label, and some are hidden \(data\.labelled\) or -1"):
-        moves(made(name), batch=batch)
-    for classes, has in ((0, "none"), (1, "1")):
-        with pytest.raises(RecipeError, match=rf"^{name} needs pictures with labels .*, and these have {has}$"):
-            ZOO[name](ZOO[name].Config(), Task(size=(32, 32), classes=classes))
 
 
 def test_small_methods_have_all_that_the_contract_needs() -> None:

@@ -3,6 +3,7 @@ well-known example for MNIST (Keras-GAN, by E. Linder-Norén)."""
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Literal
 
@@ -82,7 +83,10 @@ class MLPCritic(nn.Module):
         """[N, F]: what the last hidden layer makes of the pictures."""
         check(x, "this critic", self.config.inputs, size=self.config.size)
         beside = shown(x, labels, self.config)
-        return self.trunk(x if beside is None or self.projects else torch.cat([x.flatten(1), beside], 1))
+        if beside is None or self.projects:
+            return self.trunk(x)
+        loud = math.sqrt(x[0, 0].numel())  # as a whole plane of ones is: a single one is not heard among the pixels
+        return self.trunk(torch.cat([x.flatten(1), loud * beside], 1))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         h = self.features(x, labels)

@@ -6,8 +6,10 @@ from __future__ import annotations
 from i2i.latents import Latent
 from i2i.methods.base import Method
 from i2i.nets import DCGANCriticConfig, MLPConfig, MLPCriticConfig
+from i2i.zoo.acgan import ACGAN
 from i2i.zoo.adversarial import Adversarial, named
 from i2i.zoo.began import BEGAN
+from i2i.zoo.cgan import CGAN
 from i2i.zoo.ebgan import EBGAN
 from i2i.zoo.penalties import GP, QP, Div, Dragan
 from i2i.zoo.projection import Projection
@@ -80,5 +82,7 @@ ZOO: dict[str, type[Method]] = {
     "ebgan": EBGAN,
     "began": BEGAN,
     "vae": VAE,
+    "cgan": CGAN,
+    "acgan": ACGAN,
     "projection": Projection,
 }

@@ -1,0 +1,151 @@
+"""Methods that are told classes, name them, or find them by themselves, and those with an encoder."""
+
+from __future__ import annotations
+
+from math import log, log1p
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import small_recipe, train_small
+from test_zoo import made, moves, pictures
+from torch import nn
+
+import i2i
+from i2i import nets
+from i2i.data.batches import Images
+from i2i.errors import ModelError, RecipeError
+from i2i.folder import read_info
+from i2i.methods.base import Task
+from i2i.nets import DCGANConfig, DCGANCriticConfig, MLPCriticConfig, count
+from i2i.nets.conditional import ConditionalNorm, projected
+from i2i.zoo import ZOO
+
+# -- networks ----------------------------------------------------------------------------------------------------------
+
+
+def test_conditional_batch_norm_by_hand() -> None:
+    norm = ConditionalNorm(1, classes=3)
+    norm.scale.data, norm.shift.data = torch.tensor([[1.0], [2.0], [0.0]]), torch.tensor([[0.0], [0.5], [7.0]])
+    x = torch.tensor([1.0, -1.0, 1.0, -1.0]).view(4, 1, 1, 1)  # mean 0, variance 1
+    found = norm(x, torch.tensor([0, 0, 1, 2])).flatten().tolist()
+    assert found == pytest.approx([1, -1, 2.5, 7], abs=1e-4)
+    assert norm.norm.running_var.item() == pytest.approx(0.9 + 0.1 * 4 / 3)
+
+
+def test_with_conditional_norms_the_norms_alone_are_told() -> None:
+    torch.manual_seed(0)
+    config = DCGANConfig(width=4, latent=5, classes=3, norm="conditional")
+    net, z = nets.build(config).eval(), torch.randn(1, 5)
+    assert net.project.in_features == 5
+    before = net(z, torch.tensor([0]))
+    assert torch.equal(before, net(z, torch.tensor([2])))  # they all begin alike
+    plain = nets.build(config.model_copy(update={"norm": "batch", "classes": 0}))
+    changed = sum(2 * (config.classes - 1) * layer.norm.num_features for layer in net.model[:-2:3])
+    assert count(net) == count(plain) + changed
+    nn.init.normal_(net.model[0].shift)
+    assert not torch.allclose(before, net(z, torch.tensor([2])))
+
+
+def test_the_projection_by_hand() -> None:
+    verdict, products = torch.tensor([[1.0], [-1.0]]), torch.tensor([[2.0, 3.0, 4.0], [5.0, 6.0, 7.0]])
+    assert projected(verdict, products, torch.tensor([2, 0])).tolist() == [[5.0], [4.0]]
+
+
+@pytest.mark.parametrize("config", [DCGANCriticConfig(width=4, classes=3), MLPCriticConfig(width=8, classes=3)])
+@pytest.mark.parametrize("told", ["input", "projection"])
+def test_a_critic_sees_the_class_beside_the_picture(config: DCGANCriticConfig | MLPCriticConfig, told: str) -> None:
+    torch.manual_seed(0)
+    net = nets.build(config.model_copy(update={"told": told, "norm": "none"})).eval()
+    x, labels = torch.randn(2, 3, 32, 32), torch.tensor([0, 2])
+    scores, others = net(x, labels), net(x, labels.flip(0))
+    assert scores.shape == (2, 1)
+    assert not torch.allclose(scores, others)
+    if told == "projection":
+        h = net.features(x, labels)
+        assert torch.equal(h, net.features(x, labels.flip(0)))
+        torch.testing.assert_close(scores, net.head(h) + (h * net.classes.weight[labels]).sum(1, True))
+    elif isinstance(config, MLPCriticConfig):
+        beside = torch.cat([x.flatten(1), torch.tensor([[32.0, 0, 0], [0, 0, 32.0]])], 1)
+        torch.testing.assert_close(scores, net.head(net.trunk(beside)))  # as loud as 32 x 32 ones
+    with pytest.raises(ModelError, match=r"sees each picture beside one of 3 classes"):
+        net(x)
+    with pytest.raises(ModelError, match=r"this critic is shown no classes"):
+        nets.build(config.model_copy(update={"classes": 0}))(x, labels)
+
+
+# -- the conditional game ----------------------------------------------------------------------------------------------
+
+
+CONDITIONAL = pytest.mark.parametrize("name", ["cgan", "projection"])
+
+
+@CONDITIONAL
+def test_the_conditional_game_by_hand(name: str) -> None:
+    method, batch = made(name), pictures()
+    method.D.eval()  # the power iterations of spectral norms stand still
+    (_, d), (_, g) = moves(method, batch=batch)
+    torch.manual_seed(3)
+    fake = method.G(method.draw(batch.x), batch.labels)
+    torch.testing.assert_close(d["real"], method.game.real(method.D(batch.x, batch.labels)))
+    torch.testing.assert_close(d["fake"], method.game.fake(method.D(fake, batch.labels)))
+    torch.testing.assert_close(g["gan"], method.game.fool(method.D(fake, batch.labels)))
+    slow = made(name, n_critic=2)
+    assert [[who for who, _ in moves(slow, it)] for it in range(4)] == 2 * [["D"], ["D", "G"]]
+
+
+NEED_LABELS = pytest.mark.parametrize("name", ["cgan", "acgan", "projection"])
+
+
+@NEED_LABELS
+def test_what_is_asked_for_has_to_be_known(name: str) -> None:
+    batch = pictures()
+    batch.labels[1] = -1
+    with pytest.raises(RecipeError, match=rf"^{name} needs every label, and some are hidden \(data\.labelled\) or -1"):
+        moves(made(name), batch=batch)
+    for classes, has in ((0, "none"), (1, "1")):
+        with pytest.raises(RecipeError, match=rf"^{name} needs pictures with labels .*, and these have {has}$"):
+            ZOO[name](ZOO[name].Config(), Task(size=(32, 32), classes=classes))
+
+
+def test_a_model_of_classes_draws_those_and_is_measured_by_them(digits: Path, tmp_path: Path) -> None:
+    watch = {"eval_images": 4, "save_images": 4, "metrics": ["accuracy_asked_digits"], "eval_count": 3}
+    run = train_small(tmp_path / "run", small_recipe("projection", digits, images=4, data={"batch": 2}, watch=watch))
+    info = read_info(run / "model")
+    assert info.sampler.classes == 3
+    assert info.metrics["accuracy_asked_digits"] in (0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1)
+    draw = i2i.load(run)
+    both = draw(2, labels=[2, 0], seed=1)
+    assert np.array_equal(both[0], draw(1, labels=2, seed=1)[0])
+
+
+# -- D names what it sees ----------------------------------------------------------------------------------------------
+
+
+def given(monkeypatch: pytest.MonkeyPatch, net: nn.Module, answers: dict[int, list[float]]) -> None:
+    """``net`` answers by the number of the picture, which is the value of its first pixel."""
+    monkeypatch.setattr(net, "forward", lambda x: torch.tensor([answers[int(v)] for v in x.flatten(1)[:, 0].detach()]))
+
+
+def numbered(*numbers: int) -> torch.Tensor:
+    return torch.tensor(numbers).float().view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+
+
+def test_acgan_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made("acgan", labels=2.0)
+    fake = numbered(2, 3).clone().requires_grad_()
+    asked = []
+    monkeypatch.setattr(method.G, "forward", lambda z, labels: asked.append(labels) or fake)
+    zero = [0.0, 0.0, 0.0]
+    answers = {0: [1.0, *zero], 1: [1.0, *zero], 2: [-1.0, 0, 0, log(2)], 3: [-1.0, 0, 0, log(2)]}
+    given(monkeypatch, method.D, answers)
+    labels = torch.tensor([0, 2])
+    (_, d), (_, g) = moves(method, batch=Images(numbered(0, 1), labels))
+    assert torch.equal(asked[0], labels)
+    sure = log1p(np.exp(-1))  # of a verdict of 1 that is right
+    seen = 2 * (log(4) + log(2)) / 2  # the shares of classes 0 and 2 are 1/4 and 1/2; weighed twice
+    assert {k: v.item() for k, v in d.items()} == pytest.approx(
+        {"real": sure, "fake": sure, "classes_real": 2 * log(3), "classes_fake": seen}
+    )
+    assert {k: v.item() for k, v in g.items()} == pytest.approx({"gan": log1p(np.exp(1)), "classes": seen})
