@@ -102,7 +102,7 @@ def evaluate(
         "measured_by": {
             name: {
                 "numbers": [key + end for end in subject.names(metric).values() for key in metric.keys],
-                "n": pictures(metric, samples, count), "backend": backend(metric, setting),
+                "n": pictures(metric, subject, samples, count), "backend": backend(metric, setting),
             } for name, metric in fitting.items()
         },
         "degradation": reduction.degradation if reduction else None, "engine": engine_name(engines, place),
@@ -206,9 +206,9 @@ def used(engine: Engine, product: Product) -> Net:
     return fitted(run, product.multiple, product.scale)
 
 
-def pictures(metric: Metric, samples: Samples, count: int) -> int | dict[str, int]:
+def pictures(metric: Metric, subject: Subject, samples: Samples, count: int) -> int | dict[str, int]:
     """How many a metric saw; of each side, for one of sets: as many as were drawn, if they are."""
-    if metric.needs != "sets" or samples.reads is Images:
+    if metric.needs != "sets" or subject.samplers:
         return count
     return {side: min(count, n) for side, n in zip("ab", samples.sizes, strict=True)}
 

@@ -178,9 +178,8 @@ def chosen(
                 raise UsageError(f"{name} needs {metric.least} pixels a side or more, the smallest picture has {least}")
         return metrics
     pairs, enlargements, labels = DEFAULTS
-    names = {Pair: pairs, Reduced: enlargements, Labelled: (*labels, *pairs), Images: (*DRAWN, *labels)}.get(
-        samples.reads, ()
-    )
+    names = {Pair: pairs, Reduced: enlargements, Labelled: (*labels, *pairs)}.get(samples.reads, ())
+    names = (*DRAWN, *labels) if subject.samplers else names
     metrics = {name: METRICS[name] for name in names}
     return {n: m for n, m in metrics.items() if m.least <= least and not unfit(m, subject, samples, count)}
 

@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 import torch
 from small import small_recipe, train_small
-from test_zoo import made, moves, pictures
+from test_zoo import made, moves, pictures, read_by
 from torch import nn
 
 import i2i
 from i2i import nets
-from i2i.data.batches import Images
+from i2i.data.batches import Images, Labelled
 from i2i.errors import ModelError, RecipeError
+from i2i.evaluating import evaluate
 from i2i.folder import read_info
 from i2i.methods.base import Task
 from i2i.nets import DCGANConfig, DCGANCriticConfig, MLPCriticConfig, count
 from i2i.nets.conditional import ConditionalNorm, projected
+from i2i.nets.minibatch import MinibatchDiscrimination
 from i2i.zoo import ZOO
+from i2i.zoo.past import Past
 
 # -- networks ----------------------------------------------------------------------------------------------------------
 
@@ -149,3 +152,144 @@ def test_acgan_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         {"real": sure, "fake": sure, "classes_real": 2 * log(3), "classes_fake": seen}
     )
     assert {k: v.item() for k, v in g.items()} == pytest.approx({"gan": log1p(np.exp(1)), "classes": seen})
+
+
+def test_sgan_shares_one_softmax_among_the_classes_and_fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made("sgan", labels=0.5)
+    monkeypatch.setattr(method.G, "forward", lambda z: numbered(1, 1))
+    # Logits of the three classes, and of fake with its sign turned: shares of 1, 2, 3 and 2 eighths.
+    classes, real = torch.tensor([0.0, log(2), log(3)]), torch.tensor([-log(2)])
+    monkeypatch.setattr(method.D, "answers", lambda x: (classes.expand(len(x), -1), real.expand(len(x), -1)))
+    batch = Labelled(numbered(0, 0), torch.tensor([1, 2]), numbered(0, 0), torch.tensor([-1, -1]))
+    (_, d), (_, g) = list(method.step(batch, 0))
+    named = 0.5 * (log(8 / 2) + log(8 / 3)) / 2
+    assert {k: v.item() for k, v in d.items()} == pytest.approx(
+        {"real": log(8 / 6), "fake": log(8 / 2), "labels": named}
+    )
+    assert g["gan"].item() == pytest.approx(log(8 / 6))
+
+
+def test_both_heads_of_a_judge_by_one_run() -> None:
+    judge = made("sgan").D
+    x, runs = torch.randn(2, 1, 32, 32), []
+    judge.trunk[0].register_forward_hook(lambda *_: runs.append(1))
+    classes, real = judge.answers(x)
+    assert len(runs) == 1
+    torch.testing.assert_close((classes, real), (judge(x), judge.judge(x)))
+    with pytest.raises(ModelError, match="knows no classes"):
+        nets.build(nets.JudgeConfig()).answers(torch.zeros(1, 3, 32, 32))
+
+
+def ssgan(**changes: object) -> nn.Module:
+    return made("ssgan", **changes)
+
+
+def test_ssgan_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = ssgan(labels=2.0, matching=False, target=0.9)
+    monkeypatch.setattr(method.G, "forward", lambda z: numbered(2, 2))
+    # Z is 4 for real pictures and 1/2 for fakes: they are real by 4/5 and by 1/3.
+    logits = {0: [log(1), log(1), log(2)], 1: [log(2), log(1), log(1)], 2: [log(1 / 4), log(1 / 8), log(1 / 8)]}
+    monkeypatch.setattr(method.D, "features", lambda x: x.flatten(1)[:, :1])
+    given(monkeypatch, method.D.head, logits)
+    given(monkeypatch, method.D, logits)
+    batch = Labelled(numbered(0, 1), torch.tensor([0, 0]), numbered(0, 1), torch.tensor([-1, -1]))
+    (_, d), (_, g) = list(method.step(batch, 0))
+    named = 2 * (log(4) + log(2)) / 2
+    real = 0.9 * log(5 / 4) + 0.1 * log(5)
+    assert {k: v.item() for k, v in d.items()} == pytest.approx({"real": real, "fake": log(3 / 2), "labels": named})
+    assert {k: v.item() for k, v in g.items()} == pytest.approx({"gan": log(3)})
+
+
+def test_ssgan_matches_the_mean_of_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = ssgan()
+    fake = numbered(5, 7).clone().requires_grad_()
+    monkeypatch.setattr(method.G, "forward", lambda z: fake)
+    wide = method.D.head.in_features
+    monkeypatch.setattr(method.D, "features", lambda x, labels=None: x.flatten(1)[:, :1].expand(-1, wide))
+    batch = Labelled(pictures(2).x, torch.tensor([0, 1]), numbered(1, 3), torch.tensor([-1, -1]))
+    _, (_, g) = list(method.step(batch, 0))
+    assert list(g) == ["features"]
+    assert g["features"].item() == pytest.approx((6 - 2) ** 2)
+
+
+def test_minibatch_discrimination_by_hand() -> None:
+    layer = MinibatchDiscrimination(features=1, kernels=2, size=2)
+    layer.project.weight.data = torch.tensor([[1.0], [1.0], [0.0], [0.0]])  # the first kernel doubles distances
+    found = layer(torch.tensor([[0.0], [0.0], [log(2) / 2]]))
+    expected = torch.tensor([[1 + 1 + 0.5, 3], [1 + 1 + 0.5, 3], [1 + 0.5 + 0.5, 3]])
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_crowd_has_a_say_in_the_verdict_and_none_in_the_name() -> None:
+    method = ssgan(kernels=4, kernel_size=3).eval()
+    x = pictures(3).x
+    alone, among = method.D(x[:1]), method.D(x)[:1]
+    torch.testing.assert_close(alone, among)
+    assert not torch.allclose(method.verdict(x[:1]), method.verdict(x)[:1])
+    crowd = method.crowd(method.D.features(x))
+    torch.testing.assert_close(method.verdict(x), method.D(x).logsumexp(1, keepdim=True) + crowd)
+    assert method.players["D"] == [method.D, method.crowd]
+
+
+def test_the_past_by_hand() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    past, found = Past(layer), []
+    for weight in (1.0, 3.0, 5.0):
+        layer.weight.data.fill_(weight)
+        found.append(past([layer]))
+    assert [f.item() for f in found] == pytest.approx([0, (3 - 2) ** 2, (5 - 3) ** 2])
+    found[-1].backward()
+    assert layer.weight.grad.item() == pytest.approx(2 * (5 - 3))
+    assert set(past.state_dict()) == {"seen", "mean_0"}
+
+
+def test_a_player_is_charged_for_leaving_its_past() -> None:
+    method = ssgan(history=0.5)
+    batch = read_by(method, pictures())
+    for moved in (0.0, 1.0):
+        with torch.no_grad():
+            for p in method.parameters():
+                p += moved
+        torch.manual_seed(3)
+        charged = {who: terms["history"].item() for who, terms in method.step(batch, 0)}
+    # Each weight is 1/2 from the mean of the two.
+    expected = {who: 0.5 * count(nn.ModuleList(n)) / 4 for who, n in method.players.items()}
+    assert charged == pytest.approx(expected, rel=1e-4)
+    assert "history" not in moves(ssgan())[0][1]
+
+
+def test_noise_is_added_in_training_alone() -> None:
+    critic = nets.build(MLPCriticConfig(width=8, layers=2, noise=0.5))
+    x = torch.randn(2, 3, 32, 32)
+    assert not torch.equal(critic(x), critic(x))
+    critic.eval()
+    assert torch.equal(critic(x), critic(x))
+    plain = nets.build(MLPCriticConfig(width=8, layers=2))
+    assert count(plain) == count(critic)
+    assert torch.equal(plain(x), plain(x))
+
+
+FEW = pytest.mark.parametrize("name", ["sgan", "ssgan"])
+
+
+@FEW
+def test_few_labels_teach_a_classifier_that_is_measured_and_kept(name: str, digits: Path, tmp_path: Path) -> None:
+    wanted = small_recipe(
+        name, digits, images=4, data={"batch": 2, "labelled": 3},
+        watch={"eval_images": 4, "save_images": 4, "sheet_images": 4, "sheet_rows": 2, "metrics": ["accuracy"]},
+    )  # fmt: skip
+    run = train_small(tmp_path / "run", wanted)
+    info = read_info(run / "model")
+    assert 0 <= info.metrics["accuracy"] <= 1
+    assert set(info.classifiers) == {"classifier"}
+    assert info.sampler.classes == 0
+    assert (run / "sheets/00000004.png").is_file()
+    assert evaluate(run, device="cpu")["metrics"]["accuracy"] == info.metrics["accuracy"]
+
+
+@FEW
+def test_few_labels_need_pictures_of_one_kind(name: str) -> None:
+    with pytest.raises(RecipeError, match=r"^data\.channels: one network sees all pictures: take 3 for both"):
+        ZOO[name](ZOO[name].Config(), Task(a=1, b=3, size=(32, 32), classes=3))
+    with pytest.raises(RecipeError, match=rf"^{name} needs pictures with labels"):
+        ZOO[name](ZOO[name].Config(), Task(size=(32, 32)))

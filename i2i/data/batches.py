@@ -68,6 +68,11 @@ class Labelled(NamedTuple):
     b: Tensor
     b_labels: Tensor
 
+    @property
+    def x(self) -> Tensor:
+        """The pictures that a method which draws draws like, as in ``Images``."""
+        return self.b
+
 
 class Images(NamedTuple):
     """Pictures to be drawn like: of two domains the second one (in the direction b2a, the first).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from i2i.losses.games import CONTESTS, GAMES, WASSERSTEIN, Contest, Game, GanName, compared, each
+from i2i.losses.games import CONTESTS, GAMES, WASSERSTEIN, Contest, Game, GanName, compared, each, smooth_real
 from i2i.losses.penalties import (
     clip_weights,
     divergence_penalty,
@@ -25,8 +25,8 @@ from i2i.losses.reconstruction import (
 )
 
 __all__ = [
-    "CONTESTS", "GAMES", "WASSERSTEIN", "Contest", "Game", "GanName", "clip_weights", "compared", "cross_entropy",
-    "divergence_penalty", "dragan_penalty", "each", "feature_matching", "gaussian_kl", "gradient_penalty", "l1",
-    "l1_inside", "l2", "orthogonal_penalty", "pairwise_mse", "pulling_away", "quadratic_potential", "r1_penalty",
-    "slopes",
+    "CONTESTS", "GAMES", "WASSERSTEIN", "Contest", "Game", "GanName", "clip_weights", "compared",
+    "cross_entropy", "divergence_penalty", "dragan_penalty", "each", "feature_matching", "gaussian_kl",
+    "gradient_penalty", "l1", "l1_inside", "l2", "orthogonal_penalty", "pairwise_mse",
+    "pulling_away", "quadratic_potential", "r1_penalty", "slopes", "smooth_real",
 ]  # fmt: skip

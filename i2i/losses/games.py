@@ -95,6 +95,13 @@ def boundary_seeking(fake: Tensor) -> Tensor:
     return fake.float().square().mean() / 2
 
 
+def smooth_real(real: Tensor, target: float) -> Tensor:
+    """Binary cross-entropy of real pictures to a target below 1, which keeps D from being too sure; fakes keep theirs
+    (one-sided label smoothing, Salimans et al. 2016, arXiv:1606.03498, section 3.4). 1 is the vanilla game."""
+    real = real.float()
+    return target * F.softplus(-real).mean() + (1 - target) * F.softplus(real).mean()
+
+
 def softmax_judge(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """Lin 2017, arXiv:1704.06191, section 3: one softmax over both batches, all of it on the real pictures."""
     return {"softmax": _partition(real, fake) - real.float().mean()}

@@ -32,8 +32,8 @@ __all__ = [
     "DigitsConfig", "Discriminator", "Drawer", "EncDec", "EncDecConfig", "FlatContextConfig", "FlatUNetConfig",
     "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "MLPConfig", "MLPCriticConfig",
     "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet",
-    "ResNetConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build",
-    "count", "initialise", "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
+    "ResNetConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count",
+    "initialise", "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -82,7 +82,10 @@ Drawer = Annotated[MLPConfig | DCGANConfig, Field(discriminator="net")]
 """What draws pictures from random numbers, see ``i2i.nets.drawn``."""
 Critic = Annotated[MLPCriticConfig | DCGANCriticConfig, Field(discriminator="net")]
 """What judges pictures of the size that it is made for."""
-Classifier = Annotated[DigitsConfig | JudgeConfig, Field(discriminator="net")]
+Classifier = Annotated[
+    DigitsConfig | JudgeConfig | MLPCriticConfig | DCGANCriticConfig, Field(discriminator="net")
+]
+"""What names classes in a trained model."""
 
 
 def build(config: Any) -> nn.Module:

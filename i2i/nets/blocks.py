@@ -57,6 +57,17 @@ class Noise(nn.Module):
         return z.uniform_(-1, 1) if self.training else z
 
 
+class Gaussian(nn.Module):
+    """Adds normal noise in training."""
+
+    def __init__(self, sigma: float):
+        super().__init__()
+        self.sigma = sigma
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.sigma * torch.randn_like(x) if self.training and self.sigma else x
+
+
 class BottleneckNorm(nn.BatchNorm2d):
     """Batch norm where a picture can be a single pixel. That pixel alone has no statistics to be normalized by: a batch
     of one is refused in training, and ``per_image`` leaves it those that were learned.

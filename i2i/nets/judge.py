@@ -62,6 +62,13 @@ class Judge(nn.Module):
     def judge(self, x: Tensor) -> Tensor:
         return self.real(self.features(x))
 
+    def answers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of both heads, by one run of the trunk: class logits, and the verdict [N, 1]."""
+        if self.label is None:
+            raise ModelError("this discriminator knows no classes: it can only judge")
+        features = self.features(x)
+        return self.label(features), self.real(features)
+
     def forward(self, x: Tensor) -> Tensor:
         if self.label is None:
             raise ModelError("this discriminator knows no classes: it can only judge")

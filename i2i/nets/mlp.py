@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import PairNorm, check
+from i2i.nets.blocks import Gaussian, PairNorm, check
 from i2i.nets.conditional import projected
 from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, shown, spectral_if
 
@@ -49,12 +49,14 @@ class MLP(nn.Module):
 
 
 class MLPCriticConfig(SeesConfig):
-    """``layers`` hidden layers, the first of ``width``, each half as wide as the one before: 512, 256."""
+    """``layers`` hidden layers, the first of ``width``, each half as wide as the one before: 512, 256. In training,
+    normal ``noise`` of that deviation is added to what each is given (Salimans et al. 2016, arXiv:1606.03498)."""
 
     net: Literal["mlp_critic"] = "mlp_critic"
     layers: int = Field(2, ge=1, le=8)
     width: int = Field(512, ge=1, le=8192)
     spectral: bool = False
+    noise: float = Field(0.0, ge=0)
     told: Told = "input"  # as one-hot values beside those of the picture; only where there are classes
 
 
@@ -74,6 +76,7 @@ class MLPCritic(nn.Module):
         widths = [given, *(max(1, config.width // 2**i) for i in range(config.layers))]
         layers: list[nn.Module] = [nn.Flatten()]
         for outer, inner in pairwise(widths):
+            layers += [Gaussian(config.noise)] if config.noise else []
             layers += [wrap(nn.Linear(outer, inner)), nn.LeakyReLU(0.2, True)]
         self.trunk = nn.Sequential(*layers)
         self.head = wrap(nn.Linear(widths[-1], config.answers))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Noise, Norm, Pixels, check, left, norm_layer
+from i2i.nets.blocks import Gaussian, Noise, Norm, Pixels, check, left, norm_layer
 from i2i.strict import Strict
 
 
@@ -105,17 +105,6 @@ class Noisy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check(x, "this discriminator", self.config.inputs, size=self.config.size)
         return self.model(x)
-
-
-class Gaussian(nn.Module):
-    """Adds normal noise in training."""
-
-    def __init__(self, sigma: float):
-        super().__init__()
-        self.sigma = sigma
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.sigma * torch.randn_like(x) if self.training and self.sigma else x
 
 
 class DigitsConfig(Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class Drawing(Method):
     A subclass sets ``players``, ``latent``, ``self.products = {"sampler": G}``, and ``classes`` where G takes labels.
     """
 
-    reads = Images
+    reads: ClassVar[type] = Images
     latent: Latent
     classes: int = 0
     inference = Inference(norm="running", dropout=False)
@@ -44,7 +44,7 @@ class Drawing(Method):
             channels=config.outputs,
         )  # fmt: skip
 
-    def panels(self, nets: Nets, batch: Images) -> dict[str, Tensor]:
+    def panels(self, nets: Nets, batch: Any) -> dict[str, Tensor]:
         return {"{a}": batch.x, "drawn": self.drawn(nets, batch.x)}
 
     def drawn(self, nets: Nets, like: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from i2i.zoo.cgan import CGAN
 from i2i.zoo.ebgan import EBGAN
 from i2i.zoo.penalties import GP, QP, Div, Dragan
 from i2i.zoo.projection import Projection
+from i2i.zoo.sgan import SGAN
+from i2i.zoo.ssgan import SSGAN
 from i2i.zoo.vae import VAE
 
 Config = Adversarial.Config
@@ -84,5 +86,7 @@ ZOO: dict[str, type[Method]] = {
     "vae": VAE,
     "cgan": CGAN,
     "acgan": ACGAN,
+    "sgan": SGAN,
+    "ssgan": SSGAN,
     "projection": Projection,
 }
