@@ -13,7 +13,7 @@ from test_zoo import made, moves, pictures, read_by
 from torch import nn
 
 import i2i
-from i2i import nets
+from i2i import nets, recipe
 from i2i.data.batches import Images, Labelled
 from i2i.errors import ModelError, RecipeError
 from i2i.evaluating import evaluate
@@ -293,3 +293,34 @@ def test_few_labels_need_pictures_of_one_kind(name: str) -> None:
         ZOO[name](ZOO[name].Config(), Task(a=1, b=3, size=(32, 32), classes=3))
     with pytest.raises(RecipeError, match=rf"^{name} needs pictures with labels"):
         ZOO[name](ZOO[name].Config(), Task(size=(32, 32)))
+
+
+# -- what is found without labels --------------------------------------------------------------------------------------
+
+
+def test_infogan_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made("infogan", choice=2.0, code=0.5, latent={"noise": 2, "choices": [2, 3], "codes": 1})
+    z = torch.tensor([[9.0, 9.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.5], [9.0, 9.0, 0.0, 1.0, 1.0, 0.0, 0.0, -1.0]])
+    monkeypatch.setattr(method, "draw", lambda like: z)
+    monkeypatch.setattr(method.G, "forward", lambda given: numbered(1, 2))
+    # verdict, two logits, three logits, mean, log-variance
+    answers = {
+        0: [1.0, *[7.0] * 7],
+        1: [0.0, log(3), 0, 0, 0, 0, 0.5, 0],
+        2: [0.0, 0, log(3), 0, 0, log(2), 1.0, log(4)],
+    }
+    given(monkeypatch, method.D, answers)
+    (_, d), (_, g) = moves(method, batch=Images(numbered(0, 0), torch.tensor([-1, -1])))
+    choice = 2 * (log(4 / 3) + (log(3) + log(4)) / 2)
+    code = 0.5 * (log(2 * np.pi) / 2 + (log(2 * np.pi) + log(4) + 4 / 4) / 2) / 2
+    assert {k: v.item() for k, v in d.items()} == pytest.approx(
+        {"real": log1p(np.exp(-1)), "fake": log(2), "choice": choice, "code": code}
+    )
+    assert {k: v.item() for k, v in g.items()} == pytest.approx({"gan": log(2), "choice": choice, "code": code})
+
+
+def test_infogan_without_codes_or_choices() -> None:
+    assert list(moves(made("infogan", latent={"noise": 2, "choices": [3]}))[1][1]) == ["gan", "choice"]
+    assert list(moves(made("infogan", latent={"noise": 2, "codes": 2}))[1][1]) == ["gan", "code"]
+    with pytest.raises(RecipeError, match=r"method\.latent: infogan learns what choices and codes mean"):
+        recipe.load(recipe.find("infogan-mnist"), ["method.latent={noise: 62}"])

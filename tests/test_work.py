@@ -41,6 +41,7 @@ WORK = {
     "ebgan": Work(flops=18101760, runs={"G": 1, "encoder": 3, "decoder": 3}),
     "gan": Work(flops=668544, runs={"G": 1, "D": 2}),
     "gan_qp": Work(flops=9461760, runs={"G": 1, "D": 2}),
+    "infogan": Work(flops=9553920, runs={"G": 1, "D": 3}),
     "lsgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
     "pix2pix": Work(flops=12122112, runs={"G": 1, "D": 3}),
     "pixelda": Work(flops=25880272, runs={"T": 2, "G": 1, "D": 3}),

@@ -17,6 +17,7 @@ from i2i.losses.reconstruction import (
     cross_entropy,
     feature_matching,
     gaussian_kl,
+    gaussian_surprise,
     l1,
     l1_inside,
     l2,
@@ -27,6 +28,6 @@ from i2i.losses.reconstruction import (
 __all__ = [
     "CONTESTS", "GAMES", "WASSERSTEIN", "Contest", "Game", "GanName", "clip_weights", "compared",
     "cross_entropy", "divergence_penalty", "dragan_penalty", "each", "feature_matching", "gaussian_kl",
-    "gradient_penalty", "l1", "l1_inside", "l2", "orthogonal_penalty", "pairwise_mse",
+    "gaussian_surprise", "gradient_penalty", "l1", "l1_inside", "l2", "orthogonal_penalty", "pairwise_mse",
     "pulling_away", "quadratic_potential", "r1_penalty", "slopes", "smooth_real",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -66,3 +67,11 @@ def pulling_away(codes: Tensor) -> Tensor:
     pairs = max(1, len(unit) * (len(unit) - 1))
     cosines = (unit @ unit.T).square()
     return (cosines.sum() - cosines.diagonal().sum()) / pairs
+
+
+def gaussian_surprise(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The negative log-likelihood of values [N, K] under normal distributions, in nats, summed over K, the mean over N
+    (Chen et al. 2016, arXiv:1606.03657, section 6: what Q says of a code)."""
+    mean, log_variance = mean.float(), log_variance.float()
+    squares = (values.float() - mean).square() / log_variance.exp()
+    return ((squares + log_variance + math.log(2 * math.pi)) / 2).sum(1).mean()

@@ -11,6 +11,7 @@ from i2i.zoo.adversarial import Adversarial, named
 from i2i.zoo.began import BEGAN
 from i2i.zoo.cgan import CGAN
 from i2i.zoo.ebgan import EBGAN
+from i2i.zoo.infogan import InfoGAN
 from i2i.zoo.penalties import GP, QP, Div, Dragan
 from i2i.zoo.projection import Projection
 from i2i.zoo.sgan import SGAN
@@ -88,5 +89,6 @@ ZOO: dict[str, type[Method]] = {
     "acgan": ACGAN,
     "sgan": SGAN,
     "ssgan": SSGAN,
+    "infogan": InfoGAN,
     "projection": Projection,
 }
