@@ -22,6 +22,7 @@ from i2i.methods.base import Task
 from i2i.nets import DCGANConfig, DCGANCriticConfig, MLPCriticConfig, count
 from i2i.nets.conditional import ConditionalNorm, projected
 from i2i.nets.minibatch import MinibatchDiscrimination
+from i2i.nets.used import Used
 from i2i.zoo import ZOO
 from i2i.zoo.past import Past
 
@@ -324,3 +325,81 @@ def test_infogan_without_codes_or_choices() -> None:
     assert list(moves(made("infogan", latent={"noise": 2, "codes": 2}))[1][1]) == ["gan", "code"]
     with pytest.raises(RecipeError, match=r"method\.latent: infogan learns what choices and codes mean"):
         recipe.load(recipe.find("infogan-mnist"), ["method.latent={noise: 62}"])
+
+
+# -- encoders ----------------------------------------------------------------------------------------------------------
+
+
+def test_aae_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made("aae", reconstruction=3.0)
+    batch = pictures(2)
+    codes, z = torch.full((2, 8), 1.0), torch.full((2, 8), 2.0)
+    monkeypatch.setattr(method, "draw", lambda like: z)
+    monkeypatch.setattr(method.E, "forward", lambda x: codes)
+    monkeypatch.setattr(method.G, "forward", lambda given: batch.x + 2 * (given[:, :1, None, None] == 1))
+    monkeypatch.setattr(method.D, "forward", lambda given: given[:, :1])
+    (_, d), (who, g) = moves(method, batch=batch)
+    assert who == "G"
+    assert {k: v.item() for k, v in d.items()} == pytest.approx({"real": log1p(np.exp(-2)), "fake": log1p(np.exp(1))})
+    assert {k: v.item() for k, v in g.items()} == pytest.approx({"reconstruction": 3 * 4, "gan": log1p(np.exp(-1))})
+
+
+def test_bigan_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made("bigan")
+    z, codes = torch.full((2, 50), 0.25), torch.full((2, 50), -0.5)
+    monkeypatch.setattr(method, "draw", lambda like: z)
+    monkeypatch.setattr(method.E, "forward", lambda x: codes)
+    monkeypatch.setattr(method.G, "forward", lambda given: numbered(3, 3))
+    monkeypatch.setattr(method, "judged", lambda x, beside: x[:, :1, 0, 0] + beside[:, :1])
+    (_, d), (_, g) = moves(method, batch=Images(numbered(1, 1), torch.tensor([-1, -1])))
+    real, fake = 1 - 0.5, 3 + 0.25
+    assert {k: v.item() for k, v in d.items()} == pytest.approx(
+        {"real": log1p(np.exp(-real)), "fake": log1p(np.exp(fake))}
+    )
+    assert {k: v.item() for k, v in g.items()} == pytest.approx(
+        {"gan": log1p(np.exp(-fake)), "encoder": log1p(np.exp(real))}
+    )
+
+
+def test_bigan_judges_a_picture_beside_its_code() -> None:
+    method = made("bigan").eval()
+    x, z = pictures(2).x, torch.randn(2, 50)
+    first = method.judged(x, z)
+    assert first.shape == (2, 1)
+    assert not torch.allclose(first, method.judged(x, -z))
+    assert not torch.allclose(first, method.judged(-x, z))
+
+
+def test_o_gan_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made("o_gan", correlation=0.5, penalty={"kind": "qp", "norm": 2, "weight": 2.0}, latent={"noise": 2})
+    z = torch.tensor([[1.0, 0.0], [0.0, 4.0]])
+    monkeypatch.setattr(method, "draw", lambda like: z)
+    monkeypatch.setattr(method.G, "forward", lambda given: numbered(2, 3))
+    answers = {0: [3.0, 5.0], 1: [3.0, 5.0], 2: [2.0, 0.0], 3: [1.5, 0.5]}  # verdicts 4, 4, 1, 1; correlations 1, -1
+    given(monkeypatch, method.E, answers)
+    (who, d), (_, g) = moves(method, batch=Images(numbered(0, 1), torch.tensor([-1, -1])))
+    assert who == "E"
+    potential = (4 - 1) ** 2 / (2 * 2.0 * 2)  # the pictures are 2 apart
+    assert {k: v.item() for k, v in d.items()} == pytest.approx(
+        {"real": -4, "fake": 1, "potential": potential, "correlation": 0}, abs=1e-6
+    )
+    assert {k: v.item() for k, v in g.items()} == pytest.approx({"gan": -1, "correlation": 0}, abs=1e-6)
+    answers[3] = [0.5, 1.5]
+    given(monkeypatch, method.E, answers)
+    _, (_, g) = moves(method, batch=Images(numbered(0, 1), torch.tensor([-1, -1])))
+    assert g["correlation"].item() == pytest.approx(-0.5)
+    code = method.code(torch.tensor([[3.0, 5.0, 4.0]]))
+    torch.testing.assert_close(code, torch.tensor([[-1.0, 1.0, 0.0]]))
+    with pytest.raises(RecipeError, match=r"method\.latent: o_gan correlates two or more normal numbers"):
+        recipe.load(recipe.find("o_gan-mnist"), ["method.latent={noise: 8, codes: 1}"])
+
+
+@pytest.mark.parametrize("name", ["aae", "bigan", "o_gan"])
+def test_a_sheet_shows_what_an_encoder_keeps_of_pictures(name: str) -> None:
+    method, batch = made(name), pictures(2)
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    panels = method.panels({"sampler": Used(method.G, method.inference)}, batch)
+    assert list(panels) == ["{a}", "again", "drawn"]
+    expected = method.G.eval()(method.code(method.E.eval()(batch.x)))
+    torch.testing.assert_close(panels["again"], expected)
+    assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())

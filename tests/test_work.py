@@ -28,9 +28,11 @@ class Work(NamedTuple):
 
 
 WORK = {
+    "aae": Work(flops=371136, runs={"G": 1, "E": 1, "D": 3}),
     "acgan": Work(flops=9507840, runs={"G": 1, "D": 3}),
     "began": Work(flops=17989632, runs={"G": 1, "encoder": 3, "decoder": 3}),
     "bgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
+    "bigan": Work(flops=16382928, runs={"G": 1, "E": 1, "D": 4, "joint": 4}),
     "ccgan": Work(flops=28312368, runs={"D": 4, "G": 1}),
     "cgan": Work(flops=669120, runs={"G": 1, "D": 3}),
     "cyclegan": Work(flops=116846592, runs={"ab": 2, "ba": 2, "Da": 2, "Db": 2}),
@@ -43,6 +45,7 @@ WORK = {
     "gan_qp": Work(flops=9461760, runs={"G": 1, "D": 2}),
     "infogan": Work(flops=9553920, runs={"G": 1, "D": 3}),
     "lsgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
+    "o_gan": Work(flops=11108352, runs={"G": 1, "E": 3}),
     "pix2pix": Work(flops=12122112, runs={"G": 1, "D": 3}),
     "pixelda": Work(flops=25880272, runs={"T": 2, "G": 1, "D": 3}),
     "projection": Work(flops=9584640, runs={"G": 1, "D": 3}),

@@ -14,6 +14,7 @@ from i2i.losses.penalties import (
     slopes,
 )
 from i2i.losses.reconstruction import (
+    correlation,
     cross_entropy,
     feature_matching,
     gaussian_kl,
@@ -26,7 +27,7 @@ from i2i.losses.reconstruction import (
 )
 
 __all__ = [
-    "CONTESTS", "GAMES", "WASSERSTEIN", "Contest", "Game", "GanName", "clip_weights", "compared",
+    "CONTESTS", "GAMES", "WASSERSTEIN", "Contest", "Game", "GanName", "clip_weights", "compared", "correlation",
     "cross_entropy", "divergence_penalty", "dragan_penalty", "each", "feature_matching", "gaussian_kl",
     "gaussian_surprise", "gradient_penalty", "l1", "l1_inside", "l2", "orthogonal_penalty", "pairwise_mse",
     "pulling_away", "quadratic_potential", "r1_penalty", "slopes", "smooth_real",

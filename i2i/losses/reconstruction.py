@@ -75,3 +75,9 @@ def gaussian_surprise(values: Tensor, mean: Tensor, log_variance: Tensor) -> Ten
     mean, log_variance = mean.float(), log_variance.float()
     squares = (values.float() - mean).square() / log_variance.exp()
     return ((squares + log_variance + math.log(2 * math.pi)) / 2).sum(1).mean()
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's, between the values of each row: [N, K] and [N, K] -> [N] from -1 to 1 (Su 2019, arXiv:1903.01931)."""
+    a, b = (F.normalize(x.float() - x.float().mean(1, keepdim=True)) for x in (a, b))
+    return (a * b).sum(1)

@@ -15,7 +15,7 @@ from i2i.nets.encdec import EncDec, EncDecConfig
 from i2i.nets.flat_unet import FlatContext, FlatContextConfig, FlatUNet, FlatUNetConfig
 from i2i.nets.judge import Judge, JudgeConfig
 from i2i.nets.lab import LabUNet, LabUNetConfig
-from i2i.nets.mlp import MLP, MLPConfig, MLPCritic, MLPCriticConfig
+from i2i.nets.mlp import MLP, CodeCritic, CodeCriticConfig, MLPConfig, MLPCritic, MLPCriticConfig
 from i2i.nets.msrresnet import MSRResNet, MSRResNetConfig
 from i2i.nets.patch import PatchConfig, patch, receptive_field
 from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
@@ -28,12 +28,12 @@ from i2i.nets.whole import Whole, WholeConfig
 from i2i.strict import Strict
 
 __all__ = [
-    "NETS", "AnyGenerator", "Classifier", "Context", "ContextConfig", "Critic", "DCGANConfig", "DCGANCriticConfig",
-    "DigitsConfig", "Discriminator", "Drawer", "EncDec", "EncDecConfig", "FlatContextConfig", "FlatUNetConfig",
-    "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "MLPConfig", "MLPCriticConfig",
-    "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet",
-    "ResNetConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count",
-    "initialise", "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
+    "NETS", "AnyGenerator", "Classifier", "CodeCriticConfig", "Context", "ContextConfig", "Critic", "DCGANConfig",
+    "DCGANCriticConfig", "DigitsConfig", "Discriminator", "Drawer", "EncDec", "EncDecConfig", "FlatContextConfig",
+    "FlatUNetConfig", "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "MLPConfig",
+    "MLPCriticConfig", "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig",
+    "ResNet", "ResNetConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet", "UNetConfig", "Up", "WholeConfig",
+    "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -56,6 +56,7 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "judge": Judge,
     "mlp": MLP,
     "mlp_critic": MLPCritic,
+    "code_critic": CodeCritic,
     "dcgan": DCGAN,
     "dcgan_critic": DCGANCritic,
 }

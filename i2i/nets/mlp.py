@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from i2i.nets.blocks import Gaussian, PairNorm, check
 from i2i.nets.conditional import projected
 from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, shown, spectral_if
+from i2i.strict import Strict
 
 
 class MLPConfig(DrawsConfig):
@@ -96,3 +97,27 @@ class MLPCritic(nn.Module):
         if self.classes is None or labels is None:
             return self.head(h)
         return projected(self.head(h), self.classes(h), labels)
+
+
+class CodeCriticConfig(Strict):
+    """``layers`` hidden layers of ``width``."""
+
+    net: Literal["code_critic"] = "code_critic"
+    layers: int = Field(2, ge=1, le=8)
+    width: int = Field(512, ge=1, le=8192)
+    inputs: int = Field(100, ge=1, le=1_000_000)
+
+
+class CodeCritic(nn.Module):
+    """Codes, or whatever else is a row of numbers: [N, inputs] -> logits [N, 1]."""
+
+    def __init__(self, config: CodeCriticConfig):
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        for outer, inner in pairwise([config.inputs, *[config.width] * config.layers]):
+            layers += [nn.Linear(outer, inner), nn.LeakyReLU(0.2, True)]
+        self.model = nn.Sequential(*layers, nn.Linear(config.width, 1))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.model(codes)

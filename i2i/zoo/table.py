@@ -6,12 +6,15 @@ from __future__ import annotations
 from i2i.latents import Latent
 from i2i.methods.base import Method
 from i2i.nets import DCGANCriticConfig, MLPConfig, MLPCriticConfig
+from i2i.zoo.aae import AAE
 from i2i.zoo.acgan import ACGAN
 from i2i.zoo.adversarial import Adversarial, named
 from i2i.zoo.began import BEGAN
+from i2i.zoo.bigan import BiGAN
 from i2i.zoo.cgan import CGAN
 from i2i.zoo.ebgan import EBGAN
 from i2i.zoo.infogan import InfoGAN
+from i2i.zoo.o_gan import OGAN
 from i2i.zoo.penalties import GP, QP, Div, Dragan
 from i2i.zoo.projection import Projection
 from i2i.zoo.sgan import SGAN
@@ -91,4 +94,7 @@ ZOO: dict[str, type[Method]] = {
     "ssgan": SSGAN,
     "infogan": InfoGAN,
     "projection": Projection,
+    "aae": AAE,
+    "bigan": BiGAN,
+    "o_gan": OGAN,
 }
