@@ -13,8 +13,9 @@ from pydantic import Field
 
 from i2i import __version__, exporting_sampler, models, parity, paths, web
 from i2i.errors import DataError, MissingExtra, ModelError, UsageError, did_you_mean
-from i2i.folder import Export, Info, Proof, is_model, read_info, write_whole
+from i2i.folder import Export, Footprint, Info, Proof, is_model, read_info, write_whole
 from i2i.graphs import anonymous, to_onnx
+from i2i.nets import frozen
 from i2i.nets.used import Used
 from i2i.run_onnx import OnnxEngine
 from i2i.run_torch import load_net
@@ -172,11 +173,15 @@ def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, cali
     multiple = math.lcm(*(p.multiple for p in products.values()))
     compared = parity.sizes((height, width), multiple)
     shown = pixels.sizes(multiple) if target.pixels else ()
-    proofs, calibrated = {}, 0
+    proofs, footprints, calibrated = {}, {}, 0
     for key, product in products.items():
         channels = product.inputs
         given: parity.Given = parity.with_holes(parity.pictures) if product.masked else parity.pictures
         used = Used(load_net(source, info, key), exported.inference)
+        footprints[key] = Footprint(
+            per_pixel=frozen.per_pixel(used.net, channels, product.multiple), statistics=frozen.sees_whole(used.net),
+            reach=frozen.reach(used.net.config),
+        )  # fmt: skip
         noted = to_onnx(used.net, target.opset, channels, product.multiple)
         if target.precision == "fp16":
             noted = precision.halved(noted)
@@ -207,7 +212,8 @@ def _fill(fresh: Path, source: Path, info: Info, name: str, target: Target, cali
     facts = Export(
         target=name, opset=target.opset, precision=target.precision, tolerance=target.tolerance, sizes=compared,
         batches=parity.BATCHES, pixels=target.pixels, picture_sizes=shown, page=bool(target.runtime),
-        calibrated=calibrated, noise_removed=info.inference.dropout, proofs=proofs, torch=torch.__version__,
+        calibrated=calibrated, noise_removed=info.inference.dropout, proofs=proofs, tiles=footprints,
+        torch=torch.__version__,
     )  # fmt: skip
     return exported.model_copy(update={"export": facts})
 

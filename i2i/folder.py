@@ -111,6 +111,14 @@ class Proof(Strict):
     differing: float = 0.0  # raw pixels: the share of values that are not the same
 
 
+class Footprint(Strict):
+    """What cutting a picture into tiles asks of an exported network."""
+
+    per_pixel: int = Field(ge=0)  # bytes that a run takes for each pixel of a picture
+    statistics: bool  # its norms take statistics over the whole picture
+    reach: int | None  # pixels around a block of ``multiple`` pixels on which its answer depends; None: all, or nearly
+
+
 class Export(Strict):
     """How a folder of ONNX files was made, and what was proven before it was kept."""
 
@@ -127,6 +135,7 @@ class Export(Strict):
     calibrated: int = 0  # int8: pictures (or latents) that the ranges of values come from; others were compared
     noise_removed: bool  # the trained model keeps dropout on, this one answers without it
     proofs: dict[str, Proof]  # for each product
+    tiles: dict[str, Footprint] = Field(default_factory=dict)  # for each product; older exports do not say
     torch: str  # the version that made it
 
 

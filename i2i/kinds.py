@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from PIL import Image
 from i2i.own import Own, own
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow makes gray
+
+BLOCK = 256  # rows
 
 JPEG: dict[str, Any] = {"quality": 95, "subsampling": 0}
 
@@ -45,7 +48,10 @@ def take(picture: Any, channels: int) -> Taken:
     values = color.astype(np.float32)
     if source.kind != "array" and color.dtype != np.uint8:
         values = np.clip(np.nan_to_num(values, nan=0.0), 0, source.white)
-    return Taken(in_channels(values, channels) / np.float32(source.white / 2) - 1, source)
+    values = in_channels(values, channels)
+    values /= np.float32(source.white / 2)  # in place: a large picture is not held twice
+    values -= 1
+    return Taken(values, source)
 
 
 def give(taken: Taken, values: np.ndarray) -> Any:
@@ -58,13 +64,23 @@ def give(taken: Taken, values: np.ndarray) -> Any:
         # Rounded to nearest; the reference code truncates, which darkens every picture by half a level.
         return (np.rint(brightness) if dtype.kind == "u" else brightness).astype(dtype)
 
-    pixels = stored(np.clip((values + 1) / 2, 0, 1) * np.float32(white))
+    pixels = in_blocks(lambda part: stored(np.clip((part + 1) / 2, 0, 1) * np.float32(white)), values)
     if taken.alpha is not None:
         alpha = taken.alpha
         if alpha.shape != pixels.shape[:2]:
             alpha = stored(np.clip(scaled(alpha[..., None].astype(np.float32), pixels.shape[:2])[..., 0], 0, white))
         pixels = np.concatenate([pixels, alpha[..., None].astype(dtype)], axis=2)
     return taken.own.answer(pixels)
+
+
+def in_blocks(change: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
+    """``change(values)``, which changes each value by itself, a few rows at a time: little is made on the way."""
+    first = change(values[:BLOCK])
+    result = np.empty((len(values), *first.shape[1:]), first.dtype)
+    result[:BLOCK] = first
+    for start in range(BLOCK, len(values), BLOCK):
+        result[start : start + BLOCK] = change(values[start : start + BLOCK])
+    return result
 
 
 def scaled(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

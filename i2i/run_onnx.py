@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from i2i import paths
+from i2i import paths, tiles
 from i2i.errors import DataError, ModelError, UsageError, did_you_mean
 from i2i.folder import Info
 from i2i.processes import own_gpu
@@ -48,6 +48,7 @@ class OnnxEngine:
     def __init__(self, folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None):
         self.path, self.channels = folder / info.products[product].file, info.products[product].channels
         self.inputs = info.products[product].inputs
+        self.product, self.footprint = info.products[product], info.export.tiles.get(product) if info.export else None
         self.pixels = info.export is not None and info.export.pixels
         self.session, self.provider, self.why_not = started(self.path, device)
         self._check()
@@ -72,6 +73,36 @@ class OnnxEngine:
     def frames(self) -> contextlib.AbstractContextManager[None]:
         """Frames of a clip are run like any pictures: what the file's norms take from each cannot be averaged."""
         return contextlib.nullcontext()
+
+    @property
+    def per_pixel(self) -> int:
+        """Bytes that ``run`` takes for each pixel of a picture; 0: the export does not say."""
+        return self.footprint.per_pixel if self.footprint else 0
+
+    def free(self) -> None:
+        """onnxruntime does not say how much of a GPU's memory is free."""
+
+    def tiled(self, picture: tiles.Padded, room: int, way: tiles.Way) -> Iterator[np.ndarray]:
+        """The answer to one picture, from its first row to its last: float32 [rows, W * scale, C'].
+
+        Raises:
+            DataError: ``room`` is too little.
+            UsageError: there would be seams: norms take statistics from the whole picture, or, unless ``way`` is fast,
+                the network looks farther than tiles can share.
+        """
+        product, said = self.product, self.footprint
+        if said is None or said.statistics:
+            raise UsageError(
+                f"{self.path}: its norms take statistics from the whole picture, which an exported model cannot gather "
+                "from tiles: allow more memory, or take the model that was exported (it needs torch)"
+            )
+        plan = tiles.cut(picture, room, said.per_pixel, product.multiple, product.scale, said.reach)
+        if plan.reach > plan.margin and way == "exact":
+            raise UsageError(
+                f"{self.path}: looks farther than tiles of {plan.side} pixels can share: allow more memory, take fast "
+                "tiles, which are blended, or the model that was exported (it needs torch)"
+            )
+        return tiles.blended(self.run, picture, plan, product.scale)
 
     def _check(self) -> None:
         """Whether the file takes and gives what ``i2i.json`` says."""

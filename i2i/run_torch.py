@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from i2i import nets
+from i2i import nets, parts, tiles
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.folder import INFO, TENSORS, Info
+from i2i.memory import shown
+from i2i.nets import frozen
 from i2i.nets.steady import steady
 from i2i.nets.used import Used
 from i2i.processes import own_gpu
@@ -47,8 +50,9 @@ class TorchEngine:
     """
 
     def __init__(self, folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None):
-        self.device = pick_device(device)
+        self.device, self.product = pick_device(device), info.products[product]
         self.net = Used(load_net(folder, info, product).to(self.device), info.inference, seed)
+        self.clips = 0  # whose frames are being run
         self.batch = 1 if info.inference.dropout else 8
 
     def run(self, x: np.ndarray) -> np.ndarray:
@@ -60,9 +64,45 @@ class TorchEngine:
         with enough(self.device, f"{x.shape[3]} x {x.shape[2]} pixels", "make it smaller (resize)"):
             return self.net(torch.from_numpy(x).to(self.device)).cpu().numpy()
 
-    def frames(self) -> AbstractContextManager[Callable[[], None]]:
+    @contextmanager
+    def frames(self) -> Iterator[Callable[[], None]]:
         """Inside, what is run are frames of a clip: see ``i2i.nets.steady``."""
-        return steady(self.net.net)
+        _ = self.per_pixel  # measured before: that run is no frame
+        self.clips += 1
+        try:
+            with steady(self.net.net) as new_scene:
+                yield new_scene
+        finally:
+            self.clips -= 1
+
+    def free(self) -> int | None:
+        """Bytes of the device that are free, but for a tenth; None: its memory is the computer's."""
+        if self.device.type != "cuda":
+            return None
+        return int(0.9 * torch.cuda.mem_get_info(self.device)[0])
+
+    @cached_property
+    def per_pixel(self) -> int:
+        """Bytes that ``run`` takes for each pixel of a picture."""
+        return frozen.per_pixel(self.net.net, self.product.inputs, self.product.multiple)
+
+    def tiled(self, picture: tiles.Padded, room: int, way: tiles.Way) -> Iterator[np.ndarray]:
+        """The answer to one picture, from its first row to its last: float32 [rows, W * scale, C'].
+
+        exact: as ``run`` gives it, see ``i2i.strips``. fast: tile by tile, with the statistics of a reduced copy of the
+        picture; where the network looks farther than tiles share, they are blended.
+
+        Raises:
+            DataError: ``room`` bytes, or those that are free on the disk, are too few.
+            UsageError: fast, for a network with noise: each tile would draw its own; or it is a frame of a clip, whose
+                statistics are held steady as a whole.
+        """
+        if self.clips:
+            size = f"{picture.shape[1]} x {picture.shape[0]} pixels"
+            raise UsageError(f"frames of {size} take more than {shown(room)}: allow more memory, or make them smaller")
+        if way == "exact":
+            return parts.exact(self.net, self.device, self.product, picture, room)
+        return parts.fast(self, self.net, self.product, picture, room)
 
 
 @contextmanager

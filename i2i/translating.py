@@ -41,6 +41,10 @@ def translate(
     box: Annotated[str | None, typer.Option(help="The same as a box: x,y,width,height in pixels.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     seed: Annotated[int | None, typer.Option(help="Of the noise, for models that have some.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="What a picture may take, like 2GB; half of what is free if not given.")
+    ] = None,
+    tiles: Annotated[str, typer.Option(help="Of pictures that need more: exact (default) or fast.")] = "exact",
     sheet: Annotated[bool, typer.Option("--sheet", help="Also write before/after pages.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier call.")] = False,
     skip_existing: Annotated[
@@ -52,6 +56,7 @@ def translate(
 ) -> None:
     """Translate pictures with a trained model, e.g. i2i translate img.jpg --model runs/mine."""
     from i2i import many, processes
+    from i2i.data.pictures import trust
     from i2i.masks import read_box
     from i2i.translator import Translator, load
 
@@ -64,9 +69,13 @@ def translate(
         raise UsageError("the picture would be printed on the terminal: lead it on with > picture.png, or say --out")
     with processes.siblings() as wait:
         with progress("loading") if rank == 0 else nullcontext(silent) as bar:
-            translator = load(model, direction=direction, device=device, seed=seed, progress=bar)
+            translator = load(
+                model, direction=direction, device=device, seed=seed, progress=bar, memory=memory, tiles=tiles
+            )
         if not isinstance(translator, Translator):
             raise UsageError(f"{model}: draws pictures and translates none: i2i generate --model {model}")
+        if translator.budget:
+            trust(translator.budget.most(translator.product.scale))
         if piped:
             options: dict[str, Any] = {"resize": resize, "mask": mask, "box": where}
             stream(translator, pictures[0], out or STREAM, format, quality, overwrite, **options)

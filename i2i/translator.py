@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +13,10 @@ from i2i import masks, models
 from i2i.errors import DataError, MissingExtra, ModelError, UsageError
 from i2i.folder import Info, read_info
 from i2i.generator import Generator, open_sampler
-from i2i.kinds import give, scaled, take
+from i2i.kinds import Taken, give, scaled, take
 from i2i.many import Outcome, translate_many
+from i2i.memory import available, parse
+from i2i.tiles import LIKELY, Budget, Padded, Way, way
 from i2i.transfer import Progress
 
 __all__ = ["Engine", "Outcome", "Translator", "load", "open_engine", "translate_many"]
@@ -24,9 +26,13 @@ BATCH_PIXELS = 2**20  # pictures that are run together have no more pixels than 
 
 
 class Engine(Protocol):
-    """What runs a network. ``batch``: how many pictures are worth running at once."""
+    """What runs a network. ``batch``: how many pictures are worth running at once. ``per_pixel``: bytes that a run
+    takes for each pixel of a picture; 0: unknown."""
 
     batch: int
+
+    @property
+    def per_pixel(self) -> int: ...
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """float32 [N, C, H, W] in [-1, 1] -> float32 [N, C', H * scale, W * scale]."""
@@ -34,6 +40,12 @@ class Engine(Protocol):
     def frames(self) -> AbstractContextManager[Callable[[], None] | None]:
         """Inside, what is run are the frames of a clip, in order: statistics that the network takes from a picture are
         held steady. Yields what to call when a new scene begins; None: this engine cannot hold them."""
+
+    def free(self) -> int | None:
+        """Bytes that it may take where they are not the computer's own memory."""
+
+    def tiled(self, picture: Padded, room: int, way: Way) -> Iterator[np.ndarray]:
+        """The answer to one picture in ``room`` bytes, from its first row to its last: float32 [rows, W * scale, C]."""
 
 
 def open_engine(folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None) -> Engine:
@@ -62,6 +74,9 @@ def load(
     device: str = "auto",
     seed: int | None = None,
     progress: Progress | None = None,
+    *,
+    memory: str | None = None,
+    tiles: str = "exact",
 ) -> Any:
     """A trained model, ready to be called: a ``Translator``, or for a model that draws pictures a ``Generator``.
 
@@ -73,16 +88,25 @@ def load(
             coreml and directml.
         seed: of the noise, for a model that has some; None is the model's own. Of pictures that are drawn; None is 0.
         progress: told how far the fetching of a model is.
+        memory: what one picture and its translation may take beside the program, like "2GB"; None is half of what is
+            free now. A picture that needs more is translated in parts.
+        tiles: how. "exact" is as if it were whole, however large; on the way, files in the folder of caches hold what
+            the memory does not. "fast" needs no files: tiles that overlap, with the statistics of a reduced copy of
+            the picture where norms ask for the whole.
 
     Raises:
+        UsageError: no size, or neither of these two words.
         ModelError: not found, damaged, or it does not translate in that direction.
         FetchError: a model that could not be had.
     """
+    chosen, most = way(tiles), None if memory is None else parse(memory)
     folder = models.find(what, progress)
     info = read_info(folder)
     if info.sampler:
         if direction is not None:
             raise ModelError(f"{folder}: draws pictures and has no {direction!r}: i2i generate --model {folder}")
+        if memory is not None or tiles != "exact":
+            raise UsageError(f"{folder}: draws pictures and cuts none into tiles: leave memory and tiles out")
         return Generator(open_sampler(folder, info, device), info, info.sampler, seed or 0)
     if not info.products:
         raise ModelError(f"{folder}: holds a classifier only, nothing that translates pictures: i2i eval measures it")
@@ -91,7 +115,9 @@ def load(
         ways = " and ".join(f"{p.source} -> {p.target} ({key})" for key, p in info.products.items())
         only = " only" if len(info.products) == 1 else ""
         raise ModelError(f"{folder}: this model translates {ways}{only}, not {product!r}")
-    return Translator(open_engine(folder, info, product, device, seed), info, product)
+    engine = open_engine(folder, info, product, device, seed)
+    free = engine.free() if most is None else None
+    return Translator(engine, info, product, Budget(most or available() // 2, free, chosen))
 
 
 class Translator:
@@ -109,11 +135,13 @@ class Translator:
 
     A picture is padded by reflection, equally on all sides, to what the network needs, and cropped back; one that fits
     goes in as it is. Its size is its own, not that of the training pictures, unless ``resize`` asks for another. What a
-    model that enlarges gives is ``product.scale`` times as large as the picture, its alpha too.
+    model that enlarges gives is ``product.scale`` times as large as the picture, its alpha too. A picture that needs
+    more than the ``budget`` of memory is run in parts.
     """
 
-    def __init__(self, engine: Engine, info: Info, product: str):
-        self.engine, self.info, self.direction = engine, info, product
+    def __init__(self, engine: Engine, info: Info, product: str, budget: Budget | None = None):
+        """``budget``: of memory, see ``load``; None: every picture is run whole, whatever it takes."""
+        self.engine, self.info, self.direction, self.budget = engine, info, product, budget
         self.product = info.products[product]
 
     @property
@@ -173,7 +201,19 @@ class Translator:
         return results
 
     def _all(self, given: list[Any], resize: int | None) -> list[Any]:
-        inside = [take(picture, self.product.channels[0]) for picture in given]
+        results: list[Any] = []
+        waiting: list[Taken] = []
+        for number, picture in enumerate(given, start=1):
+            waiting.append(take(picture, self.product.channels[0]))
+            height, width = waiting[-1].values.shape[:2]
+            if self.budget:
+                self.budget.room(height * width, self.product.scale)  # it may have none, whatever the size to work in
+            if height * width > BATCH_PIXELS or number == len(given):  # no large ones side by side in memory
+                results += self._together(waiting, resize)
+                waiting = []
+        return results
+
+    def _together(self, inside: list[Taken], resize: int | None) -> list[Any]:
         values = [p.values if resize is None else scaled(p.values, short_side(p.values.shape, resize)) for p in inside]
         outside = self._run(values)
         for i, (picture, y) in enumerate(zip(inside, outside, strict=True)):
@@ -182,23 +222,53 @@ class Translator:
         return outside
 
     def _run(self, values: list[np.ndarray]) -> list[Any]:
-        """Pictures [H, W, C] in [-1, 1] -> the same, translated; those of one padded size run together."""
+        """Pictures [H, W, C] in [-1, 1] -> the same, translated; those of one padded size run together, one that the
+        memory has no room for in parts."""
         margins = [margin(v.shape[:2], self.product.multiple) for v in values]
-        padded = [np.pad(v, (*m, (0, 0)), mode="reflect") for v, m in zip(values, margins, strict=True)]
         shapes: dict[tuple[int, ...], list[int]] = {}
-        for i, v in enumerate(padded):
-            shapes.setdefault(v.shape, []).append(i)
+        for i, (v, m) in enumerate(zip(values, margins, strict=True)):
+            shapes.setdefault(tuple(side + sum(added) for side, added in zip(v.shape, m, strict=False)), []).append(i)
         results: list[Any] = [None] * len(values)
-        for (height, width, _), members in shapes.items():
-            count = max(1, min(self.engine.batch, BATCH_PIXELS // (height * width)))
-            for start in range(0, len(members), count):
-                some = members[start : start + count]
-                x = np.ascontiguousarray(np.stack([padded[i] for i in some]).transpose(0, 3, 1, 2), dtype=np.float32)
+        for (height, width), members in shapes.items():
+            count = self._at_once(height, width)
+            for start in range(0, len(members), count or 1):
+                some = members[start : start + (count or 1)]
+                if self.budget and not count:
+                    results[some[0]] = self._in_parts(values[some[0]], margins[some[0]], self.budget)
+                    continue
+                padded = [np.pad(values[i], (*margins[i], (0, 0)), mode="reflect") for i in some]
+                x = np.ascontiguousarray(np.stack(padded).transpose(0, 3, 1, 2), dtype=np.float32)
                 for i, y in zip(some, self._finite(self.engine.run(x)), strict=True):
                     top, left = (m[0] * self.product.scale for m in margins[i])
                     height_out, width_out = (side * self.product.scale for side in values[i].shape[:2])
                     results[i] = y.transpose(1, 2, 0)[top : top + height_out, left : left + width_out]
         return results
+
+    def _at_once(self, height: int, width: int) -> int:
+        """How many pictures of this size are run together; 0: not even one fits into the memory as a whole."""
+        pixels, scale = height * width, self.product.scale
+        count = max(1, min(self.engine.batch, BATCH_PIXELS // pixels))
+        if self.budget is None:
+            return count
+        room = self.budget.room(pixels, scale)
+        if count * pixels * scale**2 * LIKELY <= room or not self.engine.per_pixel:  # no need to know it exactly
+            return count
+        return min(count, room // (pixels * self.engine.per_pixel))
+
+    def _in_parts(self, values: np.ndarray, margins: list[tuple[int, int]], budget: Budget) -> np.ndarray:
+        picture, scale = Padded(values, margins), self.product.scale
+        room = budget.room(picture.shape[0] * picture.shape[1], scale)
+        (top, _), (left, _) = margins
+        height, width = (side * scale for side in values.shape[:2])
+        result = np.empty((height, width, self.product.channels[1]), np.float32)
+        first = -top * scale  # of the rows that come, counted in the picture without its borders
+        for rows in self.engine.tiled(picture, room, budget.tiles):
+            a, b = max(first, 0), min(first + len(rows), height)
+            if a < b:
+                part = rows[a - first : b - first, left * scale : left * scale + width]
+                result[a:b] = self._finite(part)
+            first += len(rows)
+        return result
 
     def _finite(self, y: np.ndarray) -> np.ndarray:
         if not np.isfinite(y).all():

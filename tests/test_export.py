@@ -24,6 +24,7 @@ from i2i import cli, exporting, folder, models, nets, parity, paths, precision, 
 from i2i.calibration import Samples
 from i2i.errors import DataError, MissingExtra, ModelError, UsageError
 from i2i.methods import METHODS
+from i2i.nets import frozen
 from i2i.nets.used import Used
 from i2i.run_onnx import OnnxEngine
 from i2i.run_torch import load_net
@@ -147,6 +148,9 @@ def test_what_was_proven_is_in_the_folder(get, name):
     assert 0 < proof.mean < proof.max <= facts.tolerance == 1e-4
     assert proof.psnr > 90
     assert proof.bytes == (made.out / "model.onnx").stat().st_size
+    said, net = facts.tiles["a2b"], made.net
+    assert (said.statistics, said.reach) == (frozen.sees_whole(net), frozen.reach(net.config))
+    assert said.per_pixel == frozen.per_pixel(net, net.config.inputs, net.multiple) > 0
     changed = {"products", "export", "inference"}
     assert info.model_dump(exclude=changed) == before.model_dump(exclude=changed)
     assert info.products["a2b"] == before.products["a2b"].model_copy(update={"file": "model.onnx"})

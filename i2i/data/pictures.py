@@ -48,6 +48,12 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what nobody has asked to be told
 
 
+def trust(pixels: int) -> None:
+    """From now on, pictures of so many pixels are read, for which there is memory; never fewer than Pillow allows."""
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, -(-pixels // 2))  # it refuses what has twice as many
+
+
 @contextmanager
 def source(path: Path, data: bytes | None = None) -> Iterator[BinaryIO]:
     """The file, open, or ``data`` in its place; whatever goes wrong in reading it becomes a DataError that names it.
@@ -63,8 +69,8 @@ def source(path: Path, data: bytes | None = None) -> Iterator[BinaryIO]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
         raise DataError(
             f"{path}: more than {most_pixels() // 1_000_000} million pixels, refused because such a file can be a "
-            "decompression bomb: make it smaller or cut it into pieces (or, if you trust it, raise "
-            "PIL.Image.MAX_IMAGE_PIXELS in Python)"
+            "decompression bomb: make it smaller or cut it into pieces (or, if you trust it, give i2i translate the "
+            "--memory for it, or raise PIL.Image.MAX_IMAGE_PIXELS in Python)"
         ) from e
     except Exception as e:  # a decoder raises nearly anything on a damaged file: SyntaxError, ValueError, struct.error
         raise DataError(f"{path}: not a readable picture ({_reason(path, data, e)})") from e
