@@ -38,7 +38,7 @@ class BiGAN(Encoding):
         encoder: Critic = DCGANCriticConfig()
         discriminator: Critic = DCGANCriticConfig()
         joint: CodeCriticConfig = CodeCriticConfig()
-        init: Init = "kaiming"
+        init: Init = "normal"
 
     def __init__(self, cfg: Config, task: Task):
         super().__init__()

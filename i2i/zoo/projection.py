@@ -30,4 +30,4 @@ class Projection(Conditional):
         latent: Latent = Latent(noise=128)
         generator: Annotated[Drawer, starting_from(NETWORKS[0])] = NETWORKS[0]
         discriminator: Annotated[Critic, starting_from(NETWORKS[1])] = NETWORKS[1]
-        init: Init = "kaiming"
+        init: Init = "normal"
