@@ -21,6 +21,7 @@ from i2i.nets.patch import PatchConfig, patch, receptive_field
 from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
 from i2i.nets.plain import Plain, PlainConfig
 from i2i.nets.resnet import ResNet, ResNetConfig
+from i2i.nets.sngan import SNGAN, SNGANConfig, SNGANCritic, SNGANCriticConfig
 from i2i.nets.srresnet import SRResNet, SRResNetConfig
 from i2i.nets.srresnet_tanh import SRResNetTanh, SRResNetTanhConfig
 from i2i.nets.unet import UNet, UNetConfig
@@ -32,8 +33,9 @@ __all__ = [
     "DCGANCriticConfig", "DigitsConfig", "Discriminator", "Drawer", "EncDec", "EncDecConfig", "FlatContextConfig",
     "FlatUNetConfig", "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "MLPConfig",
     "MLPCriticConfig", "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig",
-    "ResNet", "ResNetConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet", "UNetConfig", "Up", "WholeConfig",
-    "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
+    "ResNet", "ResNetConfig", "SNGANConfig", "SNGANCriticConfig", "SRResNetConfig", "SRResNetTanhConfig", "UNet",
+    "UNetConfig", "Up", "WholeConfig", "build", "count", "initialise", "patch", "per_image", "receptive_field",
+    "starting_from", "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -59,6 +61,8 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "code_critic": CodeCritic,
     "dcgan": DCGAN,
     "dcgan_critic": DCGANCritic,
+    "sngan": SNGAN,
+    "sngan_critic": SNGANCritic,
 }
 
 Generator = Annotated[UNetConfig | LabUNetConfig | ResNetConfig | EncDecConfig, Field(discriminator="net")]
@@ -79,9 +83,9 @@ AnyGenerator = Annotated[
 ]
 """What a trained model may hold: also networks of other projects, which nothing here trains."""
 Discriminator = PatchConfig
-Drawer = Annotated[MLPConfig | DCGANConfig, Field(discriminator="net")]
+Drawer = Annotated[MLPConfig | DCGANConfig | SNGANConfig, Field(discriminator="net")]
 """What draws pictures from random numbers, see ``i2i.nets.drawn``."""
-Critic = Annotated[MLPCriticConfig | DCGANCriticConfig, Field(discriminator="net")]
+Critic = Annotated[MLPCriticConfig | DCGANCriticConfig | SNGANCriticConfig, Field(discriminator="net")]
 """What judges pictures of the size that it is made for."""
 Classifier = Annotated[
     DigitsConfig | JudgeConfig | MLPCriticConfig | DCGANCriticConfig, Field(discriminator="net")

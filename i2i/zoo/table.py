@@ -3,9 +3,11 @@ game have a file of their own. Optimizers and averaging are in the recipes, as f
 
 from __future__ import annotations
 
+from typing import Any
+
 from i2i.latents import Latent
 from i2i.methods.base import Method
-from i2i.nets import DCGANCriticConfig, MLPConfig, MLPCriticConfig
+from i2i.nets import DCGANCriticConfig, MLPConfig, MLPCriticConfig, SNGANConfig, SNGANCriticConfig
 from i2i.zoo.aae import AAE
 from i2i.zoo.acgan import ACGAN
 from i2i.zoo.adversarial import Adversarial, named
@@ -25,6 +27,8 @@ Config = Adversarial.Config
 MLPS = MLPConfig(), MLPCriticConfig()
 UNIFORM = Latent(noise=100, prior="uniform")
 PLAIN = DCGANCriticConfig(norm="none")
+ATTENTIVE = SNGANCriticConfig(attention=2)
+HINGE: Any = {"game": "hinge", "latent": Latent(noise=128), "discriminator": SNGANCriticConfig(), "init": "kaiming"}
 SPECTRAL = DCGANCriticConfig(norm="none", spectral=True)
 
 LINES = (
@@ -80,6 +84,20 @@ LINES = (
     named(
         "Su 2018, arXiv:1811.07296: the difference of two verdicts, less its square by the distance of the pictures.",
         Config(name="gan_qp", game="wasserstein", penalty=QP(), n_critic=2, discriminator=PLAIN),
+    ),
+    named(
+        "Miyato et al. 2018, arXiv:1802.05957: weights of D divided by spectral norms, residual networks.",
+        Config(name="sngan", n_critic=5, generator=SNGANConfig(), **HINGE),
+    ),
+    named(
+        "Zhang et al. 2019, arXiv:1805.08318: places attend to each other, spectral norms in G too, D learns faster.",
+        Config(
+            name="sagan", generator=SNGANConfig(spectral=True, attention=2), **{**HINGE, "discriminator": ATTENTIVE}
+        ),
+    ),
+    named(
+        "Chen et al. 2019, arXiv:1810.01365: batch norms of G are scaled and shifted by what z says.",
+        Config(name="self_mod", n_critic=5, generator=SNGANConfig(norm="self"), **{**HINGE, "init": "normal"}),
     ),
 )
 
