@@ -15,8 +15,9 @@ from i2i.strict import Source
 
 SIZE = 32
 SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3, "dense": 16, "halvings": 2}
-# All players in every step, from the first on.
-SMALL |= {"update_interval": 1, "n_critic": 1, "early_steps": 0, "pretrain_steps": 0}
+SMALL |= {"style": 16}
+# All players and terms in every step, from the first on.
+SMALL |= {"update_interval": 1, "n_critic": 1, "early_steps": 0, "pretrain_steps": 0, "every": 1, "path_every": 1}
 SMALL |= {"content": "mse"}  # of SRGAN, whose own choice is downloaded; PixelDA's content is a number
 
 

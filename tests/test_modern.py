@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small import small_config
 from torch import nn
 
 from i2i import nets
+from i2i.data.batches import Images
 from i2i.errors import ModelError
-from i2i.nets import SNGANConfig, SNGANCriticConfig
+from i2i.losses import path_lengths
+from i2i.losses.penalties import r1_penalty
+from i2i.methods.base import Task, together
+from i2i.nets import SNGANConfig, SNGANCriticConfig, StyleGAN2Config, StyleGAN2CriticConfig
 from i2i.nets.attention import Attention
+from i2i.nets.equalized import BatchDeviation, EqualConv, EqualLinear, PixelNorm
 from i2i.nets.modulated import SelfModulated
+from i2i.nets.stylegan2 import Modulated, StyleGAN2, blurred, doubled
+from i2i.zoo.stylegan2 import StyleGAN2 as StyleGAN2Method
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +112,160 @@ def test_self_modulation_scales_and_shifts_what_is_normalized() -> None:
     assert not y[:, 1].any()
     fresh = nets.build(SNGANConfig(width=4, latent=3, norm="self"))
     assert fresh.norm.scale[0].out_features == 32
+
+
+# -- styles ------------------------------------------------------------------------------------------------------------
+
+
+def small_style(**changes: object) -> StyleGAN2:
+    config = {"width": 4, "latent": 6, "style": 8, "layers": 2, "size": (16, 16), "outputs": 1, "mixing": 0.0}
+    return nets.build(StyleGAN2Config(**{**config, **changes}))
+
+
+def test_equalized_layers_keep_the_variance_of_what_comes_in() -> None:
+    x = torch.randn(512, 300)
+    assert EqualLinear(300, 200)(x).var().item() == pytest.approx(1, abs=0.05)
+    slow = EqualLinear(300, 200, start=0.5, rate=0.01)
+    assert slow.weight.std().item() == pytest.approx(100, rel=0.05)
+    assert slow(x).var().item() == pytest.approx(1, abs=0.05)
+    assert slow(x).mean().item() == pytest.approx(0.5, abs=0.05)
+    assert EqualConv(40, 50, 3)(torch.randn(8, 40, 9, 9))[..., 1:-1, 1:-1].var().item() == pytest.approx(1, abs=0.05)
+    assert PixelNorm()(torch.tensor([[3.0, 4.0]])).flatten().tolist() == pytest.approx([3 / 12.5**0.5, 4 / 12.5**0.5])
+
+
+def test_demodulated_features_have_unit_variance_whatever_the_style() -> None:
+    conv = Modulated(64, 32, 3, style=8, demodulate=True)
+    w = 5 * torch.randn(4, 8)
+    y = conv(torch.randn(4, 64, 24, 24), w)[..., 1:-1, 1:-1]
+    assert y.std((1, 2, 3)).tolist() == pytest.approx([1] * 4, abs=0.1)
+    plain = Modulated(64, 32, 3, style=8, demodulate=False)
+    assert plain(torch.randn(4, 64, 24, 24), w).std() > 2
+
+
+def test_modulation_is_that_of_the_weights() -> None:
+    conv = Modulated(3, 5, 3, style=8, demodulate=True)
+    x, w = torch.randn(2, 3, 6, 6), torch.randn(2, 8)
+    s = conv.style(w)
+    for i in range(2):
+        weight = conv.weight * conv.scale * s[i][None, :, None, None]  # eq. 1
+        weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()  # eq. 3
+        expected = nn.functional.conv2d(x[i : i + 1], weight, padding=1)
+        torch.testing.assert_close(conv(x, w)[i : i + 1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_picture_is_the_same_in_evaluation_and_noisy_in_training() -> None:
+    net = small_style()
+    for layer in net.layers:
+        layer.noise.strength.data.fill_(0.5)
+    z = torch.randn(2, 6)
+    assert not torch.equal(net(z), net(z))
+    net.eval()
+    assert torch.equal(net(z), net(z))
+    assert net(100 * z).abs().max() <= 1
+
+
+def test_each_layer_can_have_a_z_of_its_own() -> None:
+    net = small_style().eval()
+    assert net.styles == 2 * 2 + 2
+    one, other = torch.randn(2, 1, 6)
+    same = one[:, None].repeat(1, net.styles, 1)
+    torch.testing.assert_close(net(same), net(one))
+    late = same.clone()
+    late[:, -1] = other
+    mixed, w = net(late), net.styled(late)
+    torch.testing.assert_close(w[:, :-1], net.styled(one)[:, :-1])
+    torch.testing.assert_close(w[:, -1], net.styled(other)[:, -1])
+    assert not torch.allclose(mixed, net(one))
+    with pytest.raises(ModelError, match=r"nor is this a z for each of 6 layers"):
+        net(same[:, :3])
+
+
+def test_truncation_draws_w_to_the_mean_of_all() -> None:
+    net = small_style().train()
+    seen = torch.zeros(8)
+    for _ in range(3):
+        z = torch.randn(16, 6)
+        net(z)
+        seen = 0.995 * seen + 0.005 * net.mapping(z).mean(0)
+    torch.testing.assert_close(net.w_mean, seen)
+    net.eval()
+    z = torch.randn(2, 6)
+    torch.testing.assert_close(net(z, torch.ones(2)), net(z))
+    torch.testing.assert_close(net.styled(z, torch.zeros(2)), seen.expand(2, 6, -1))
+    half = net.styled(z, torch.tensor([0.5, 1.0]))
+    torch.testing.assert_close(half[0], (net.styled(z)[0] + seen) / 2)
+    torch.testing.assert_close(half[1], net.styled(z)[1])
+
+
+def test_mixing_gives_the_last_layers_another_style() -> None:
+    net = small_style(mixing=1.0).train()
+    w = torch.zeros(200, net.styles, 8)
+    changed = net.mixed(w).any(2)
+    assert not changed[:, 0].any()
+    assert changed[:, -1].all()
+    assert (changed[:, 1:] >= changed[:, :-1]).all()  # from one layer on to the last
+    assert set(changed.sum(1).tolist()) == {1, 2, 3, 4, 5}
+    none = small_style(mixing=0.0).train()
+    assert (none.styled(torch.randn(3, 6)).std(1) == 0).all()
+    some = small_style(mixing=0.5).train().mixed(w).any(2)[:, -1].float().mean()
+    assert some.item() == pytest.approx(0.5, abs=0.12)
+
+
+def test_doubling_and_blurring_are_the_filter_1_3_3_1() -> None:
+    spike = torch.zeros(1, 1, 8, 8)
+    spike[0, 0, 4, 4] = 1.0
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    torch.testing.assert_close(doubled(spike)[0, 0, 7:11, 7:11], torch.outer(row, row) / 16)
+    torch.testing.assert_close(blurred(spike, around=2)[0, 0, 3:7, 3:7], torch.outer(row, row) / 64)
+    assert blurred(spike, around=1, stride=2).shape == (1, 1, 4, 4)
+
+
+def test_the_deviation_of_a_batch_by_hand() -> None:
+    x = torch.zeros(4, 1, 2, 2)
+    x[1] = 2.0
+    said = BatchDeviation(most=2)(x)  # groups are pictures 0 and 2, 1 and 3
+    assert said.shape == (4, 2, 2, 2)
+    assert said[:, 1].flatten(1).mean(1).tolist() == pytest.approx([1e-4, 1, 1e-4, 1], abs=1e-5)
+    assert BatchDeviation(most=4)(x[:3])[:, 1, 0, 0].tolist() == pytest.approx([8**0.5 / 3] * 3)
+    assert BatchDeviation()(x[:1])[0, 1, 0, 0].item() == pytest.approx(1e-4)
+
+
+def test_critics_that_look_at_the_batch_never_see_real_pictures_and_fakes_together() -> None:
+    net, sizes = nets.build(StyleGAN2CriticConfig(width=4, size=(16, 16))), []
+    net.register_forward_hook(lambda _, given, out: sizes.append(len(given[0])))
+    together(net, torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16))
+    assert sizes == [4, 4]
+
+
+# -- StyleGAN2 ---------------------------------------------------------------------------------------------------------
+
+
+def test_r1_of_a_linear_critic_is_half_its_squared_slope() -> None:
+    slope = torch.randn(3, 4, 4)
+    found = r1_penalty(lambda x: (x * slope).sum((1, 2, 3))[:, None], torch.randn(5, 3, 4, 4))
+    torch.testing.assert_close(found, slope.square().sum() / 2)
+
+
+def test_path_lengths_of_a_linear_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of one pixel row, each layer's w times a matrix: J^T y is the matrix, transposed, times y."""
+    matrices = torch.randn(2, 3, 8)  # two layers, from 3 values to 8 pixels
+    w = torch.randn(5, 2, 3, requires_grad=True)
+    monkeypatch.setattr(torch, "randn_like", torch.ones_like)
+    found = path_lengths(lambda w: torch.einsum("nlk,lkp->np", w, matrices).view(5, 1, 2, 4), w)
+    gradients = matrices.sum(2) / 8**0.5
+    torch.testing.assert_close(found, gradients.square().sum(1).mean().sqrt().expand(5))
+
+
+def test_the_path_is_charged_to_g_now_and_then_by_how_far_it_is_from_its_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {**small_config("stylegan2"), "path": 3.0, "path_every": 2, "path_decay": 0.5}
+    method = StyleGAN2Method(StyleGAN2Method.Config.model_validate(small), Task(a=1, b=1, size=(32, 32)))
+    monkeypatch.setattr("i2i.zoo.stylegan2.path_lengths", lambda draw, w: torch.tensor([4.0, 8.0]))
+    batch = Images(torch.zeros(4, 1, 32, 32), torch.zeros(4, dtype=torch.int64))
+    for it, mean in ((0, 3.0), (1, 3.0), (2, 4.5)):
+        terms = dict(method.step(batch, it))["G"]
+        assert method.a.item() == mean
+        expected = {0: 2 * 3 * (1 + 25) / 2, 1: None, 2: 2 * 3 * (0.25 + 12.25) / 2}[it]
+        assert ("path" in terms) == (expected is not None)
+        if expected is not None:
+            assert terms["path"].item() == pytest.approx(expected)
+    assert "a" in method.state_dict()

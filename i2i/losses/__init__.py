@@ -9,6 +9,7 @@ from i2i.losses.penalties import (
     dragan_penalty,
     gradient_penalty,
     orthogonal_penalty,
+    path_lengths,
     quadratic_potential,
     r1_penalty,
     slopes,
@@ -30,5 +31,5 @@ __all__ = [
     "CONTESTS", "GAMES", "WASSERSTEIN", "Contest", "Game", "GanName", "clip_weights", "compared", "correlation",
     "cross_entropy", "divergence_penalty", "dragan_penalty", "each", "feature_matching", "gaussian_kl",
     "gaussian_surprise", "gradient_penalty", "l1", "l1_inside", "l2", "orthogonal_penalty", "pairwise_mse",
-    "pulling_away", "quadratic_potential", "r1_penalty", "slopes", "smooth_real",
+    "path_lengths", "pulling_away", "quadratic_potential", "r1_penalty", "slopes", "smooth_real",
 ]  # fmt: skip

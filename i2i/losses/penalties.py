@@ -6,6 +6,7 @@ charges. Each picture needs a slope of its own: no batch norm in the critic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -60,6 +61,20 @@ def dragan_penalty(critic: Critic, real: Tensor) -> Tensor:
 def r1_penalty(critic: Critic, real: Tensor) -> Tensor:
     """Half the squared slope at real pictures (Mescheder et al. 2018, arXiv:1801.04406, eq. 9, without the weight)."""
     return slopes(critic, real).square().mean() / 2
+
+
+def path_lengths(draw: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
+    """How much pictures change with their styles: w [N, L, K], drawn [N, C, H, W] -> float32 [N].
+
+    Karras et al. 2020, arXiv:1912.04958, section 3.2: the length of J^T y for a random picture y, as in its released
+    program scaled by 1 / sqrt(H W) and averaged (as mean square) over the L layers that w goes to.
+    """
+    with torch.autocast(w.device.type, enabled=False):
+        w = w.float()
+        drawn = draw(w)
+        y = torch.randn_like(drawn) / math.sqrt(drawn.shape[2] * drawn.shape[3])
+        (found,) = torch.autograd.grad((drawn * y).sum(), w, create_graph=True)
+        return found.square().sum(2).mean(1).sqrt()
 
 
 def quadratic_potential(

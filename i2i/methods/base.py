@@ -16,6 +16,7 @@ from i2i.data.bicubic import imresize
 from i2i.errors import RecipeError
 from i2i.folder import Inference
 from i2i.nets import AnyGenerator, EncDecConfig, Init, UNetConfig, build, initialise
+from i2i.nets.equalized import BatchDeviation
 from i2i.strict import Strict
 
 Update = tuple[str, dict[str, Tensor]]
@@ -152,8 +153,9 @@ def detail(batch: Reduced, side: int = 256) -> Reduced:
 
 def together(net: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
     """``net`` of several batches of one shape [N, C, H, W], by one run: the same numbers in less time, since weights
-    are read and their gradients made once. Batch norm would mix the batches' statistics: with it each runs alone."""
-    if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in net.modules()):
+    are read and their gradients made once. What looks at a batch as a whole, like batch norm, would mix the batches:
+    with it each runs alone."""
+    if any(isinstance(layer, nn.modules.batchnorm._BatchNorm | BatchDeviation) for layer in net.modules()):
         return tuple(net(x) for x in batches)
     return net(torch.cat(batches)).chunk(len(batches))
 

@@ -21,6 +21,7 @@ from i2i.zoo.penalties import GP, QP, Div, Dragan
 from i2i.zoo.projection import Projection
 from i2i.zoo.sgan import SGAN
 from i2i.zoo.ssgan import SSGAN
+from i2i.zoo.stylegan2 import StyleGAN2
 from i2i.zoo.vae import VAE
 
 Config = Adversarial.Config
@@ -105,6 +106,7 @@ ZOO: dict[str, type[Method]] = {
     **{line.__name__: line for line in LINES},
     "ebgan": EBGAN,
     "began": BEGAN,
+    "stylegan2": StyleGAN2,
     "vae": VAE,
     "cgan": CGAN,
     "acgan": ACGAN,
