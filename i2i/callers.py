@@ -6,7 +6,7 @@ Those in Node and C++ are for models that translate whole pictures: what fills h
 from __future__ import annotations
 
 from i2i.folder import Info, Sampler
-from i2i.latents import LABELS, Z
+from i2i.latents import LABELS, TRUNCATION, Z
 
 
 def python(info: Info) -> str:
@@ -65,6 +65,9 @@ def drawing(sampler: Sampler) -> str:
     if sampler.classes:
         labels = f"labels = np.arange(16) % {sampler.classes}\n"
         given += f', "{LABELS}": labels'
+    if sampler.styles:
+        labels = f"z = np.repeat(z[:, None], {sampler.styles}, axis=1)  # each layer can have one of its own\n"
+        given += f', "{TRUNCATION}": np.ones(16, np.float32)'
     picture = "y[0]" if sampler.channels == 1 else "y.transpose(1, 2, 0)"
     return f"""\
 import numpy as np

@@ -92,6 +92,9 @@ def generate(
     ] = None,
     interpolate: Annotated[bool, typer.Option("--interpolate", help="A way from each picture to the next.")] = False,
     steps: Annotated[int | None, typer.Option(help="With --interpolate: from one to the next; 8 if not given.")] = None,
+    mix: Annotated[
+        int | None, typer.Option(help="A square: a row shares the styles of so many first layers, a column the others.")
+    ] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="One picture of all, a row for each class.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where pictures go.")] = Path("out"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
@@ -112,7 +115,7 @@ def generate(
         raise UsageError(f"{model}: translates pictures and draws none: i2i translate PICTURES --model {model}")
     with progress("drawing") as bar:
         place = generate_many(
-            generator, out, count, labels=labels, seed=seed, truncation=truncation, steps=way,
+            generator, out, count, labels=labels, seed=seed, truncation=truncation, steps=way, mix=mix,
             sheet=sheet, overwrite=overwrite, progress=lambda done: bar("drawing", done, count),
         )  # fmt: skip
     typer.echo(f"drew {count}: {place}")

@@ -27,13 +27,14 @@ class TorchSampler:
         self.net = load_sampler(folder, info).to(self.device)
 
     @torch.inference_mode()
-    def run(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """float32 [N, size], and int64 [N] if it knows classes -> float32 [N, C, H, W] in [-1, 1].
+    def run(self, z: np.ndarray, labels: np.ndarray | None = None, truncation: np.ndarray | None = None) -> np.ndarray:
+        """float32 [N, size], and int64 [N] if it knows classes -> float32 [N, C, H, W] in [-1, 1]. If it has styles, z
+        may be [N, styles, size], and ``truncation`` float32 [N].
 
         Raises:
             DataError: the device has too little memory for so many at once.
         """
-        given = [torch.from_numpy(x).to(self.device) for x in (z, labels) if x is not None]
+        given = [torch.from_numpy(x).to(self.device) for x in (z, labels, truncation) if x is not None]
         with enough(self.device, f"{len(z)} pictures at once", "choose another --device"):
             return self.net(*given).float().cpu().numpy()
 
@@ -57,7 +58,7 @@ def load_sampler(folder: Path, info: Info) -> nn.Module:
         net = nets.build(config).eval()
         labels = [torch.zeros(2, dtype=torch.int64)] * bool(said.classes)
         try:
-            drawn = list(net(torch.zeros(2, said.latent.size), *labels).shape[1:])
+            drawn = list(net(torch.zeros(2, *said.shape), *labels).shape[1:])
         except (ModelError, RuntimeError, TypeError) as e:
             raise ModelError(f"{folder / INFO}: {SAMPLER}: its network does not take what it says: {_first(e)}") from e
     if drawn != [said.channels, *said.size]:

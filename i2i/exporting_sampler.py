@@ -48,7 +48,7 @@ def fill(fresh: Path, source: Path, info: Info, sampler: Sampler, name: str, tar
     written = sampler.model_copy(update={"file": "model.onnx"})
     exported = info.model_copy(update={"i2i": __version__, "sampler": written})
     net = load_sampler(source, info)
-    noted = sampler_to_onnx(net, target.opset, sampler.latent.size, sampler.classes)
+    noted = sampler_to_onnx(net, target.opset, sampler.shape, sampler.classes)
     calibrated = 0
     if target.precision == "fp16":
         noted = precision.halved(noted)
@@ -66,7 +66,8 @@ def fill(fresh: Path, source: Path, info: Info, sampler: Sampler, name: str, tar
             inputs = given(sampler, number, first, PROVEN)
             with torch.inference_mode():
                 expected = net(*map(torch.from_numpy, inputs)).float()
-            yield expected, engine.run(*inputs), (number, first)
+            answer = engine.run(inputs[0], truncation=inputs[1]) if sampler.styles else engine.run(*inputs)
+            yield expected, answer, (number, first)
             first += number
 
     found = parity.summed(cases())
@@ -85,7 +86,11 @@ def fill(fresh: Path, source: Path, info: Info, sampler: Sampler, name: str, tar
 
 
 def given(sampler: Sampler, number: int, first: int, seed: int) -> tuple[np.ndarray, ...]:
-    """``number`` latents of ``seed`` from ``first`` on, and classes in turn for a network that is told one."""
+    """``number`` latents of ``seed`` from ``first`` on, and classes in turn for a network that is told one. Each layer
+    that has a style has it from another latent, and every other picture is truncated."""
     z = sampler.latent.numbered(number, seed, first)
+    if sampler.styles:
+        layers = [sampler.latent.numbered(number, seed, first + i) for i in range(sampler.styles)]
+        return np.stack(layers, axis=1), np.resize(np.array([1.0, 0.7], np.float32), number)
     labels = np.arange(first, first + number, dtype=np.int64) % max(1, sampler.classes)
     return (z, labels) if sampler.classes else (z,)

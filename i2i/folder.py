@@ -68,9 +68,15 @@ class Sampler(Strict):
     generator: dict[str, Any]  # the network's config, as JSON
     latent: Latent  # what it draws from
     classes: int = Field(0, ge=0, le=100_000)  # it draws what it is asked for: a second input, int64 [N]; 0: no classes
+    styles: int = Field(0, ge=0, le=256)  # so many layers have a style, each can have a z of its own; 0: none has
     size: tuple[int, int]  # height, width of its pictures
     channels: Literal[1, 3] = 3
     file: str = Field(TENSORS, pattern=r"^[^/\\]+$")  # in the folder: its numbers; the ending says which engine runs it
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what one picture is drawn from."""
+        return (self.styles, self.latent.size) if self.styles else (self.latent.size,)
 
     def sentence(self) -> str:
         """``gray pictures of 28 x 28, of 10 classes, from 100 normal values``."""

@@ -31,6 +31,7 @@ def generate_many(
     seed: int | None = None,
     truncation: float | None = None,
     steps: int | None = None,
+    mix: int | None = None,
     sheet: bool = False,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -44,6 +45,7 @@ def generate_many(
             class has a row.
         steps: so many from each picture to the next, a way with stops: picture ``steps * i`` is the picture ``i`` of a
             call without. The class stays the same up to the next stop; a sheet has a row for each.
+        mix: of a model with styles, a square of pictures: see ``Generator.mixed``.
         sheet: one picture of all of them.
         progress: told how many are drawn.
 
@@ -52,7 +54,14 @@ def generate_many(
         DataError: they cannot be written; none of them is left then.
     """
     out, each = Path(out), steps or 1
-    z = generator.latents(count, seed, truncation) if steps is None else generator.walk(count, steps, seed, truncation)
+    if mix is not None and steps is not None:
+        raise UsageError(f"mix {mix}: styles are mixed in a square, not on a way: leave mix or the steps out")
+    if mix is not None:
+        z = generator.mixed(count, mix, seed, truncation)
+    elif steps is None:
+        z = generator.latents(count, seed, truncation)
+    else:
+        z = generator.walk(count, steps, seed, truncation)
     asked = generator.labels(count, labels, each)
     if sheet and count > MOST:
         raise UsageError(f"{count} pictures are too many for one sheet ({MOST} at most): leave --sheet out for files")
@@ -60,7 +69,7 @@ def generate_many(
     refuse_there([path for path in targets if exists(path)], overwrite)
     folder = targets[0].parent
     make_place(folder)
-    drawn = generator.pictures(z, asked)
+    drawn = generator.pictures(z, asked, truncation)
     with tempfile.TemporaryDirectory(prefix=".drawing-", dir=folder) as aside:
         kept = []
         for number, picture in enumerate(drawn, start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -21,8 +22,9 @@ class Engine(Protocol):
 
     batch: int
 
-    def run(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """float32 [N, size], and int64 [N] if it knows classes -> float32 [N, C, H, W] in [-1, 1]."""
+    def run(self, z: np.ndarray, labels: np.ndarray | None = None, truncation: np.ndarray | None = None) -> np.ndarray:
+        """float32 [N, size], and int64 [N] if it knows classes -> float32 [N, C, H, W] in [-1, 1]. If it has styles, z
+        may be [N, styles, size], and ``truncation`` float32 [N]."""
 
 
 def open_sampler(folder: Path, info: Info, device: str = "auto") -> Engine:
@@ -64,6 +66,7 @@ class Generator:
         labels: int | Sequence[int] | None = None,
         seed: int | None = None,
         truncation: float | None = None,
+        mix: int | None = None,
     ) -> list[Image.Image]:
         """Draws ``count`` pictures.
 
@@ -71,12 +74,15 @@ class Generator:
             count: how many.
             labels: of a model that knows classes: one for all, or several that take turns; None: all take turns.
             seed: 0 or more; None is that which the model was loaded with.
-            truncation: of a model that draws from normal values: none of them is farther from 0 than this.
+            truncation: of a model that draws from normal values: none of them is farther from 0 than this. Of one
+                with styles: they are drawn towards their mean, to this share of their distance.
+            mix: of a model with styles: see ``mixed``.
 
         Raises:
             UsageError: something of this that the model does not know or that makes no sense.
         """
-        return list(self.pictures(self.latents(count, seed, truncation), self.labels(count, labels)))
+        z = self.latents(count, seed, truncation) if mix is None else self.mixed(count, mix, seed, truncation)
+        return list(self.pictures(z, self.labels(count, labels), truncation))
 
     def latents(self, count: int, seed: int | None = None, truncation: float | None = None) -> np.ndarray:
         """What the first ``count`` pictures of a seed are drawn from, float32 [count, size].
@@ -88,7 +94,27 @@ class Generator:
             raise UsageError(f"{count!r} pictures: this model draws as many as you say, 1 or more; it takes no picture")
         seed = self.seed if seed is None else seed
         self.check(seed, truncation)
-        return self.sampler.latent.numbered(count, seed, truncation=truncation)
+        return self.sampler.latent.numbered(count, seed, truncation=None if self.sampler.styles else truncation)
+
+    def mixed(self, count: int, mix: int, seed: int | None = None, truncation: float | None = None) -> np.ndarray:
+        """What a square of ``count`` pictures is drawn from, row by row, float32 [count, styles, size]: pictures of a
+        row share the styles of the first ``mix`` layers, those of a column all others. So what is coarse stays along a
+        row, and the diagonal has the pictures of the seed (Karras et al. 2019, arXiv:1812.04948, figure 3).
+
+        Raises:
+            UsageError: see ``latents``, or the model has no styles or not so many.
+        """
+        styles = self.sampler.styles
+        if not styles:
+            raise UsageError(f"{self.info.name}: has no styles to mix: leave mix out")
+        if not 1 <= mix < styles:
+            raise UsageError(
+                f"mix {mix}: of the {styles} layers with a style, the first 1 to {styles - 1} can be shared"
+            )
+        z = self.latents(count, seed, truncation)
+        side = math.ceil(math.sqrt(count))
+        row, column = np.divmod(np.arange(count), side)
+        return np.where(np.arange(styles)[:, None] < mix, z[row][:, None], z[column][:, None])
 
     def walk(self, count: int, steps: int, seed: int | None = None, truncation: float | None = None) -> np.ndarray:
         """The way through the latents of a seed, ``steps`` from each to the next, float32 [count, size].
@@ -128,7 +154,7 @@ class Generator:
             raise UsageError(f"seed {seed}: seeds are 0 or more")
         if truncation is None:
             return
-        if self.sampler.latent.prior != "normal":
+        if self.sampler.latent.prior != "normal" and not self.sampler.styles:
             raise UsageError(
                 f"{self.info.name}: draws from values between -1 and 1, nothing far from 0 is there to truncate: "
                 "leave the truncation out"
@@ -136,8 +162,11 @@ class Generator:
         if not truncation >= LEAST_TRUNCATION:
             raise UsageError(f"truncation {truncation:g}: {LEAST_TRUNCATION} or more")
 
-    def pictures(self, z: np.ndarray, labels: np.ndarray | None = None) -> Iterator[Image.Image]:
-        """The pictures of latents float32 [N, size] and classes int64 [N] (None for a model without), one by one.
+    def pictures(
+        self, z: np.ndarray, labels: np.ndarray | None = None, truncation: float | None = None
+    ) -> Iterator[Image.Image]:
+        """The pictures of latents float32 [N, size] and classes int64 [N] (None for a model without), one by one. Of a
+        model with styles, latents may be [N, styles, size]; of others, ``truncation`` is a matter of the latents.
 
         Raises:
             ModelError: the network's answer is not finite.
@@ -146,7 +175,11 @@ class Generator:
         size = max(1, min(self.engine.batch, BATCH_PIXELS // (height * width)))
         for start in range(0, len(z), size):
             some = slice(start, start + size)
-            drawn = self.engine.run(z[some], None if labels is None else labels[some])
+            asked = None if labels is None else labels[some]
+            if self.sampler.styles and truncation is not None:
+                drawn = self.engine.run(z[some], asked, np.full(len(z[some]), truncation, np.float32))
+            else:
+                drawn = self.engine.run(z[some], asked)
             if not np.isfinite(drawn).all():
                 raise ModelError(f"{self.info.name}: the network's answer is not finite: its weights are damaged")
             levels = np.rint(np.clip((drawn + 1) * np.float32(127.5), 0, 255)).astype(np.uint8)

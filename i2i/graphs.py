@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i import __version__
-from i2i.latents import LABELS, Z
+from i2i.latents import LABELS, TRUNCATION, Z
 from i2i.nets.blocks import InstanceNorm
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ def to_onnx(net: nn.Module, opset: int, channels: int, multiple: int) -> ModelPr
     return _exported(net, opset, {"input": example}, ({0: "batch", 2: "height", 3: "width"},))
 
 
-def sampler_to_onnx(net: nn.Module, opset: int, size: int, classes: int) -> ModelProto:
-    """The same for a network that draws pictures from latents of ``size`` values, of ``classes`` if there are some;
-    the batch is free."""
-    examples = {Z: torch.zeros(2, size)}
+def sampler_to_onnx(net: nn.Module, opset: int, shape: tuple[int, ...], classes: int) -> ModelProto:
+    """The same for a network that draws a picture from values of ``shape``, [size] or with styles [styles, size], of
+    ``classes`` if there are some; the batch is free."""
+    examples = {Z: torch.zeros(2, *shape)}
     if classes:
         examples[LABELS] = torch.zeros(2, dtype=torch.int64)
+    if len(shape) > 1:
+        examples[TRUNCATION] = torch.ones(2)
     return _exported(net, opset, examples, ({0: "batch"},) * len(examples))
 
 

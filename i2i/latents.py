@@ -11,7 +11,8 @@ from i2i.strict import Strict
 if TYPE_CHECKING:
     import numpy as np
 
-Z, LABELS = "z", "labels"  # what an exported network calls its inputs; the second one only if it knows classes
+Z, LABELS, TRUNCATION = "z", "labels", "truncation"
+"""What an exported network calls its inputs; the second one if it knows classes, the third one if it has styles."""
 
 
 class Latent(Strict):

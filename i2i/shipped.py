@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from i2i import callers
 from i2i.folder import SAMPLER, Export, Info, Sampler
-from i2i.latents import LABELS, Z
+from i2i.latents import LABELS, TRUNCATION, Z
 from i2i.modelcard import card, command
 
 
@@ -61,7 +61,13 @@ def _use(info: Info) -> list[str]:
 
 
 def _drawing(info: Info, sampler: Sampler) -> list[str]:
-    labels = f" Input `{LABELS}` is int64 [batch]: which of the classes 0 to {sampler.classes - 1}."
+    labels = ""
+    if sampler.classes:
+        labels = f" Input `{LABELS}` is int64 [batch]: which of the classes 0 to {sampler.classes - 1}."
+    if sampler.styles:
+        labels = f" Each of {sampler.styles} layers has its own. Input `{TRUNCATION}` is float32 [batch]: "
+        labels += "1 leaves styles as they are, less draws them towards their mean."
+    takes = ", ".join(map(str, sampler.shape))
     shape = f"[batch, {sampler.channels}, {sampler.size[0]}, {sampler.size[1]}]"
     return [
         "With i2i (no torch needed):",
@@ -76,8 +82,8 @@ def _drawing(info: Info, sampler: Sampler) -> list[str]:
         "Python, with `pip install onnxruntime numpy pillow`:",
         "",
         *_code("python", callers.drawing(sampler)),
-        f"Input `{Z}` is float32 [batch, {sampler.latent.size}]: {sampler.latent.sentence()}."
-        f"{labels if sampler.classes else ''} The output is float32 {shape} from -1 to 1; the batch is free.",
+        f"Input `{Z}` is float32 [batch, {takes}]: {sampler.latent.sentence()}."
+        f"{labels} The output is float32 {shape} from -1 to 1; the batch is free.",
     ]
 
 

@@ -99,8 +99,8 @@ def make_sampler(
         name=path.name, method="dcgan", dataset="mnist", size=config.size, images=2000, products={}, default="",
         inference=folder.Inference(norm="running", dropout=False),
         sampler=folder.Sampler(
-            generator=config.model_dump(mode="json"), latent=latent, classes=config.classes, size=config.size,
-            channels=config.outputs,
+            generator=config.model_dump(mode="json"), latent=latent, classes=config.classes,
+            styles=getattr(net, "styles", 0), size=config.size, channels=config.outputs,
         ),
     )  # fmt: skip
     folder.write(path, info, {folder.SAMPLER: net.state_dict()})

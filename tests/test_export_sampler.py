@@ -78,6 +78,26 @@ def test_both_engines_draw_the_same(made, name):
     assert nearly(arrays(ours(7, seed=3)), arrays(theirs(7, seed=3)))
 
 
+def test_styles_are_exported_with_all_that_can_be_asked_of_them(tmp_path, monkeypatch):
+    styles = nets.StyleGAN2Config(width=8, most=1, layers=2, style=8, size=(8, 12))
+    make_sampler(tmp_path / "m", styles, Latent(noise=8))
+    out = exporting.export(tmp_path / "m")
+    file = onnx.load(out / "model.onnx")
+    assert [value.name for value in file.graph.input] == ["z", "truncation"]
+    assert not {node.op_type for node in file.graph.node} & {"RandomNormal", "RandomNormalLike", "RandomUniform"}
+    ours, theirs = toolkit.load(tmp_path / "m"), toolkit.load(out)
+    for asked in ({}, {"truncation": 0.5}, {"mix": 2}, {"mix": 1, "truncation": 0.7}):
+        assert nearly(arrays(ours(7, seed=3, **asked)), arrays(theirs(7, seed=3, **asked)))
+    text = (out / "README.md").read_text()
+    assert "Input `z` is float32 [batch, 4, 8]: 8 normal values. Each of 4 layers has its own. Input `trunc" in text
+    code = callers.drawing(folder.read_info(out).sampler)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("model.onnx").symlink_to(out / "model.onnx")
+    exec(compile(code, "README.md", "exec"), {})
+    assert nearly(arrays(map(Image.open, sorted(Path().glob("*.png")))), arrays(theirs(16, seed=0)))
+
+
 def of_their_kind() -> list:
     """The methods that draw; those that share class and network with another one take their time under slow."""
     seen: set = set()

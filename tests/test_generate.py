@@ -21,14 +21,16 @@ from i2i.generator import Generator
 from i2i.latents import Latent
 
 CLASSES = nets.DCGANConfig(width=8, size=(16, 12), classes=3)
+STYLES = nets.StyleGAN2Config(width=8, most=1, layers=2, style=16, size=(16, 12))
 GRAY = nets.MLPConfig(width=16, layers=1, size=(8, 10), outputs=1)
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("samplers")
-    made = {name: root / name for name in ("plain", "classes", "gray", "uniform")}
+    made = {name: root / name for name in ("plain", "classes", "gray", "uniform", "styles")}
     make_sampler(made["plain"])
+    make_sampler(made["styles"], STYLES)
     make_sampler(made["classes"], CLASSES)
     make_sampler(made["gray"], GRAY, Latent(noise=4, prior="uniform", choices=(3,), codes=1))
     make_sampler(made["uniform"], GRAY, Latent(noise=4, prior="uniform"))
@@ -164,6 +166,53 @@ def test_a_description_that_does_not_fit(places, tmp_path, change, message):
         toolkit.load(tmp_path / "m")
 
 
+# ---------------------------------------------------------------- styles
+
+
+@pytest.fixture
+def styles(places) -> Generator:
+    return toolkit.load(places["styles"], device="cpu")
+
+
+def test_truncation_draws_styles_to_their_mean(styles):
+    assert styles.sampler.styles == 2 * 1 + 2
+    np.testing.assert_array_equal(styles.latents(9, truncation=0.5), styles.latents(9))
+    net = styles.engine.net
+    z = torch.from_numpy(styles.latents(9))
+    with torch.no_grad():
+        expected = (net(z, torch.full((9,), 0.5)) + 1) * 127.5
+    drawn = arrays(styles(9, truncation=0.5))
+    assert np.abs(drawn.transpose(0, 3, 1, 2) - expected.numpy()).max() <= 0.51
+    assert arrays(styles(30, truncation=0.1)).std(0).mean() < 0.3 * arrays(styles(30)).std(0).mean()
+
+
+def test_a_square_shares_first_layers_along_rows_and_last_ones_along_columns(styles, tmp_path):
+    z, plain = styles.mixed(8, 1, seed=2), styles.latents(3, seed=2)
+    assert z.shape == (8, 4, 8)
+    for i, (row, column) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]):
+        np.testing.assert_array_equal(z[i, :1], plain[row][None])
+        np.testing.assert_array_equal(z[i, 1:], plain[column][None].repeat(3, 0))
+    drawn = arrays(styles(9, seed=2, mix=1))
+    assert np.abs(drawn[[0, 4, 8]] - arrays(styles(3, seed=2))).max() <= 1
+    assert len({p.tobytes() for p in drawn}) == 9
+    page = generate_many(styles, tmp_path, 9, seed=2, mix=1, truncation=0.7, sheet=True)
+    shown = cells(Image.open(page), 3, 3).reshape(9, 16, 12, 3)
+    assert np.array_equal(shown, arrays(styles(9, seed=2, mix=1, truncation=0.7)))
+    assert not np.array_equal(shown, drawn)
+
+
+def test_styles_that_cannot_be_mixed(styles, draw, tmp_path):
+    with pytest.raises(UsageError, match=r"^plain: has no styles to mix: leave mix out$"):
+        draw(4, mix=1)
+    for mix in (0, 4):
+        with pytest.raises(UsageError, match=f"^mix {mix}: of the 4 layers with a style, the first 1 to 3"):
+            styles(4, mix=mix)
+    with pytest.raises(UsageError, match=r"^mix 1: styles are mixed in a square, not on a way"):
+        generate_many(styles, tmp_path, 4, mix=1, steps=2)
+    with pytest.raises(UsageError, match="styles: knows no classes"):
+        styles(4, mix=1, labels=0)
+
+
 # ---------------------------------------------------------------- files
 
 
@@ -278,6 +327,10 @@ def test_the_command(i2i, places, tmp_path):
     more = ("--interpolate", "--steps", 5, "-n", 10, "--truncation", 0.7, "--sheet")
     said = i2i("generate", "-m", places["plain"], *more)
     assert (said.code, said.out) == (0, f"drew 10: {Path('out') / 'sheet.png'}\n")
+    said = i2i("generate", "-m", places["styles"], "-n", 4, "--mix", 2, "--truncation", 0.5, "-o", "mixed")
+    assert (said.code, said.out) == (0, "drew 4: mixed\n")
+    expected = arrays(toolkit.load(places["styles"])(4, mix=2, truncation=0.5))
+    assert np.array_equal(arrays(map(Image.open, sorted((tmp_path / "mixed").iterdir()))), expected)
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ class Drawing(Method):
         """What a model folder says of the sampler ``net``."""
         config: Any = net.config  # torch types every attribute of a network as a tensor or a network
         return Sampler(
-            generator=config.model_dump(mode="json"), latent=self.latent, classes=self.classes, size=config.size,
-            channels=config.outputs,
+            generator=config.model_dump(mode="json"), latent=self.latent, classes=self.classes,
+            styles=getattr(net, "styles", 0), size=config.size, channels=config.outputs,
         )  # fmt: skip
 
     def panels(self, nets: Nets, batch: Any) -> dict[str, Tensor]:
