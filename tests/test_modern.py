@@ -13,10 +13,18 @@ from i2i.errors import ModelError
 from i2i.losses import path_lengths
 from i2i.losses.penalties import r1_penalty
 from i2i.methods.base import Task, together
-from i2i.nets import SNGANConfig, SNGANCriticConfig, StyleGAN2Config, StyleGAN2CriticConfig
+from i2i.nets import (
+    SNGANConfig,
+    SNGANCriticConfig,
+    StyleGAN2Config,
+    StyleGAN2CriticConfig,
+    StyleGANConfig,
+    StyleGANCriticConfig,
+)
 from i2i.nets.attention import Attention
 from i2i.nets.equalized import BatchDeviation, EqualConv, EqualLinear, PixelNorm
 from i2i.nets.modulated import SelfModulated
+from i2i.nets.stylegan import Adaptive
 from i2i.nets.stylegan2 import Modulated, StyleGAN2, blurred, doubled
 from i2i.zoo.stylegan2 import StyleGAN2 as StyleGAN2Method
 
@@ -235,6 +243,29 @@ def test_critics_that_look_at_the_batch_never_see_real_pictures_and_fakes_togeth
     net.register_forward_hook(lambda _, given, out: sizes.append(len(given[0])))
     together(net, torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16))
     assert sizes == [4, 4]
+
+
+def test_the_style_says_mean_and_deviation_of_what_a_layer_draws() -> None:
+    layer = Adaptive(3, (6, 6), style=4)
+    layer.noise.strength.data.fill_(0.3)
+    w = torch.randn(2, 4)
+    y = layer(torch.randn(2, 3, 6, 6), w)
+    torch.testing.assert_close(y.mean((2, 3)), layer.shift(w), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(y.std((2, 3), unbiased=False), layer.scale(w).abs(), rtol=1e-3, atol=1e-4)
+    assert layer.scale(torch.zeros(1, 4)).tolist() == [[1.0] * 3]
+
+
+def test_each_layer_of_stylegan_has_its_style() -> None:
+    net = nets.build(StyleGANConfig(width=4, latent=6, style=8, layers=2, size=(28, 28), outputs=1)).eval()
+    assert net.styles == len(net.layers) == 6
+    w = torch.randn(1, 6, 8)
+    drawn = net.picture(w)
+    assert drawn.shape == (1, 1, 28, 28)
+    for i in range(6):
+        other = w.clone()
+        other[:, i] += 1
+        assert not torch.allclose(net.picture(other), drawn)
+    assert nets.build(StyleGANCriticConfig(width=4, size=(28, 28), inputs=1)).features(drawn).shape == (1, 16)
 
 
 # -- StyleGAN2 ---------------------------------------------------------------------------------------------------------

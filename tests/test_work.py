@@ -59,6 +59,7 @@ WORK = {
     "srgan": Work(flops=27503872, runs={"G": 1, "D": 3}),
     "srresnet": Work(flops=12192768, runs={"G": 1}),
     "ssgan": Work(flops=890184, runs={"G": 1, "D": 5}),
+    "stylegan": Work(flops=126788000, runs={"G": 2, "D": 4}),
     "stylegan2": Work(flops=164696640, runs={"G": 4, "D": 4}),
     "vae": Work(flops=5455872, runs={"G": 1, "E": 1}),
     "wgan": Work(flops=9461760, runs={"G": 1, "D": 3}),

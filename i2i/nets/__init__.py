@@ -24,6 +24,7 @@ from i2i.nets.resnet import ResNet, ResNetConfig
 from i2i.nets.sngan import SNGAN, SNGANConfig, SNGANCritic, SNGANCriticConfig
 from i2i.nets.srresnet import SRResNet, SRResNetConfig
 from i2i.nets.srresnet_tanh import SRResNetTanh, SRResNetTanhConfig
+from i2i.nets.stylegan import StyleGAN, StyleGANConfig, StyleGANCritic, StyleGANCriticConfig
 from i2i.nets.stylegan2 import StyleGAN2, StyleGAN2Config, StyleGAN2Critic, StyleGAN2CriticConfig
 from i2i.nets.unet import UNet, UNetConfig
 from i2i.nets.whole import Whole, WholeConfig
@@ -35,8 +36,9 @@ __all__ = [
     "FlatUNetConfig", "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "MLPConfig",
     "MLPCriticConfig", "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig",
     "ResNet", "ResNetConfig", "SNGANConfig", "SNGANCriticConfig", "SRResNetConfig", "SRResNetTanhConfig",
-    "StyleGAN2Config", "StyleGAN2CriticConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count",
-    "initialise", "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
+    "StyleGAN2Config", "StyleGAN2CriticConfig", "StyleGANConfig", "StyleGANCriticConfig", "UNet", "UNetConfig", "Up",
+    "WholeConfig", "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
+    "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -64,6 +66,8 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "dcgan_critic": DCGANCritic,
     "sngan": SNGAN,
     "sngan_critic": SNGANCritic,
+    "stylegan": StyleGAN,
+    "stylegan_critic": StyleGANCritic,
     "stylegan2": StyleGAN2,
     "stylegan2_critic": StyleGAN2Critic,
 }
@@ -86,10 +90,11 @@ AnyGenerator = Annotated[
 ]
 """What a trained model may hold: also networks of other projects, which nothing here trains."""
 Discriminator = PatchConfig
-Drawer = Annotated[MLPConfig | DCGANConfig | SNGANConfig | StyleGAN2Config, Field(discriminator="net")]
+Drawer = Annotated[MLPConfig | DCGANConfig | SNGANConfig | StyleGANConfig | StyleGAN2Config, Field(discriminator="net")]
 """What draws pictures from random numbers, see ``i2i.nets.drawn``."""
 Critic = Annotated[
-    MLPCriticConfig | DCGANCriticConfig | SNGANCriticConfig | StyleGAN2CriticConfig, Field(discriminator="net")
+    MLPCriticConfig | DCGANCriticConfig | SNGANCriticConfig | StyleGANCriticConfig | StyleGAN2CriticConfig,
+    Field(discriminator="net"),
 ]
 """What judges pictures of the size that it is made for."""
 Classifier = Annotated[

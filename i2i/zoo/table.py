@@ -7,7 +7,15 @@ from typing import Any
 
 from i2i.latents import Latent
 from i2i.methods.base import Method
-from i2i.nets import DCGANCriticConfig, MLPConfig, MLPCriticConfig, SNGANConfig, SNGANCriticConfig
+from i2i.nets import (
+    DCGANCriticConfig,
+    MLPConfig,
+    MLPCriticConfig,
+    SNGANConfig,
+    SNGANCriticConfig,
+    StyleGANConfig,
+    StyleGANCriticConfig,
+)
 from i2i.zoo.aae import AAE
 from i2i.zoo.acgan import ACGAN
 from i2i.zoo.adversarial import Adversarial, named
@@ -17,7 +25,7 @@ from i2i.zoo.cgan import CGAN
 from i2i.zoo.ebgan import EBGAN
 from i2i.zoo.infogan import InfoGAN
 from i2i.zoo.o_gan import OGAN
-from i2i.zoo.penalties import GP, QP, Div, Dragan
+from i2i.zoo.penalties import GP, QP, R1, Div, Dragan
 from i2i.zoo.projection import Projection
 from i2i.zoo.sgan import SGAN
 from i2i.zoo.ssgan import SSGAN
@@ -99,6 +107,16 @@ LINES = (
     named(
         "Chen et al. 2019, arXiv:1810.01365: batch norms of G are scaled and shifted by what z says.",
         Config(name="self_mod", n_critic=5, generator=SNGANConfig(norm="self"), **{**HINGE, "init": "normal"}),
+    ),
+    named(
+        "Karras et al. 2019, arXiv:1812.04948: z becomes a style, which scales and shifts what each layer draws.",
+        Config(
+            name="stylegan",
+            penalty=R1(),
+            latent=Latent(noise=512),
+            generator=StyleGANConfig(),
+            discriminator=StyleGANCriticConfig(),
+        ),
     ),
 )
 
