@@ -9,7 +9,7 @@ from torch import nn
 
 from i2i import nets
 from i2i.data.batches import Images
-from i2i.errors import ModelError
+from i2i.errors import ModelError, RecipeError
 from i2i.losses import path_lengths
 from i2i.losses.penalties import r1_penalty
 from i2i.methods.base import Task, together
@@ -26,6 +26,7 @@ from i2i.nets.equalized import BatchDeviation, EqualConv, EqualLinear, PixelNorm
 from i2i.nets.modulated import SelfModulated
 from i2i.nets.stylegan import Adaptive
 from i2i.nets.stylegan2 import Modulated, StyleGAN2, blurred, doubled
+from i2i.zoo import ZOO
 from i2i.zoo.stylegan2 import StyleGAN2 as StyleGAN2Method
 
 
@@ -266,6 +267,19 @@ def test_each_layer_of_stylegan_has_its_style() -> None:
         other[:, i] += 1
         assert not torch.allclose(net.picture(other), drawn)
     assert nets.build(StyleGANCriticConfig(width=4, size=(28, 28), inputs=1)).features(drawn).shape == (1, 16)
+
+
+def test_networks_that_know_no_classes_are_refused_where_there_are_some() -> None:
+    task = Task(size=(32, 32), classes=3)
+    cgan = ZOO["cgan"].Config
+    with pytest.raises(
+        RecipeError, match=r"^method\.generator\.net: 'stylegan2' cannot be asked for classes"
+    ):
+        ZOO["cgan"](cgan(generator=StyleGAN2Config(width=4, layers=1)), task)
+    with pytest.raises(RecipeError, match=r"^method\.discriminator\.net: sngan_critic cannot be shown classes"):
+        ZOO["cgan"](cgan(discriminator=SNGANCriticConfig(width=4)), task)
+    with pytest.raises(ModelError, match="StyleGAN2 knows no classes"):
+        nets.build(StyleGAN2Config(classes=3))
 
 
 # -- StyleGAN2 ---------------------------------------------------------------------------------------------------------

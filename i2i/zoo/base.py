@@ -65,8 +65,11 @@ def new_drawer(config: Any, latent: Latent, task: Task, init: Init, classes: int
     """A generator with fresh weights, that draws pictures like the data.
 
     Raises:
-        RecipeError: it cannot draw pictures of this size, or its norms want to know a class where there are none.
+        RecipeError: it cannot draw pictures of this size, its norms want to know a class where there are none, or it
+            cannot be asked for classes and should.
     """
+    if classes and hasattr(config, "style"):
+        raise RecipeError(f"method.generator.net: {config.net!r} cannot be asked for classes: take dcgan or sngan")
     if getattr(config, "norm", "") == "conditional" and not classes:
         raise RecipeError("method.generator.norm: conditional, but this method asks for no classes: take batch")
     return _new("generator", config, {"latent": latent.size, "classes": classes, "outputs": task.b}, task, init)
@@ -99,8 +102,10 @@ def new_critic(config: Any, task: Task, init: Init, **more: int) -> nn.Module:
     """A discriminator or an encoder with fresh weights, that sees pictures like the data; ``more`` of its config.
 
     Raises:
-        RecipeError: it cannot see pictures of this size.
+        RecipeError: it cannot see pictures of this size, or cannot be shown classes and should.
     """
+    if more.get("classes") and not hasattr(config, "told"):
+        raise RecipeError(f"method.discriminator.net: {config.net} cannot be shown classes: take dcgan_critic")
     return _new("discriminator", config, {"inputs": task.b, **more}, task, init)
 
 
