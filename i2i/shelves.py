@@ -122,18 +122,14 @@ def recipes_check(file: str) -> None:
 def models_list(
     published: Annotated[bool, typer.Option("--known", help="The published ones, fetched at their first use.")] = False,
 ) -> None:
-    """Trained models in ./runs and in the model folder."""
+    """Trained models in ./runs and in the model folder, and those that travel with i2i."""
     from i2i import known, models
 
     if published:
         table([row.cells() for row in known.KNOWN.values()], known.HEADERS)
         return
     rows = models.listing()
-    if rows:
-        table([row.cells() for row in rows], models.HEADERS)
-    else:
-        looked = " and ".join(map(str, models.places()))
-        typer.echo(f"no models yet (looked in {looked}): i2i train METHOD --dataset NAME")
+    table([row.cells() for row in rows], models.HEADERS)
     for row in rows:
         if row.problem:
             typer.echo(f"damaged: {row.problem}", err=True)
