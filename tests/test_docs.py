@@ -179,6 +179,14 @@ def test_the_table_of_methods_is_the_table() -> None:
         assert re.search(rf"`{name}`.*arXiv:\d+\.\d+", TEXTS["README.md"])
 
 
+def test_the_table_of_the_zoo_names_all_of_it() -> None:
+    section = TEXTS["README.md"].partition("## The zoo")[2].partition("\n## ")[0]
+    table = section.partition("| family |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(ZOO)
+    for name, file in re.findall(r"\[`(\w+)`\]\((i2i/zoo/\w+\.py)\)", table):
+        assert Path(inspect.getfile(METHODS[name])) == ROOT / file
+
+
 def test_the_extras_in_the_readme_are_those_of_the_package() -> None:
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
