@@ -121,8 +121,9 @@ def prove(
             raise UsageError(f"no loss {name!r}{did_you_mean(name, known)} (one of {', '.join(known)})")
     chosen = {name: known[name] for name in names or known}
     todo = [(name, mixture, seed) for name in chosen for mixture in MIXTURES for seed in range(seeds)]
-    plan = {name: json.dumps(settings(row).model_dump(mode="json"), sort_keys=True) for name, row in chosen.items()}
-    agree(out, {_file(*one): [plan[one[0]], f"steps={steps}"] for one in todo})
+    plan = {name: settings(row).model_dump(mode="json").items() for name, row in chosen.items()}
+    words = {name: [f"{key}={json.dumps(value)}" for key, value in items] for name, items in plan.items()}
+    agree(out, {_file(*one): [*words[one[0]], f"steps={steps}"] for one in todo})
     for number, (name, mixture, seed) in enumerate(todo, 1):
         path = out / _file(name, mixture, seed)
         if path.is_file():
