@@ -27,7 +27,7 @@ class EBGAN(Drawing):
 
     class Config(Strict):
         name: Literal["ebgan"] = "ebgan"
-        margin: float = Field(1.0, gt=0)
+        margin: float = Field(0.2, gt=0)  # near 1, D gets there by painting black for gray pictures, and G stays there
         pull_away: float = Field(0.1, ge=0)
         code: int = Field(64, ge=1, le=65536)  # what the autoencoder squeezes a picture to
         latent: Latent = Latent(noise=100)
