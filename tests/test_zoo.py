@@ -144,6 +144,9 @@ def test_a_sheet_of_classes_has_one_in_each_row() -> None:
     class Asked(Drawing):
         latent, classes = Latent(noise=4), 3
 
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)  # no G: what is drawn comes from the function below
+
         def step(self, batch: Images, it: int):
             raise NotImplementedError
 

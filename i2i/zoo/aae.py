@@ -23,7 +23,7 @@ from i2i.nets import (
     starting_from,
 )
 from i2i.strict import Strict
-from i2i.zoo.base import new_critic, new_drawer
+from i2i.zoo.base import new_critic
 from i2i.zoo.encoding import Encoding
 
 NETWORKS = MLPConfig(layers=2, width=500, norm="none"), MLPCriticConfig(layers=2, width=1000)
@@ -50,14 +50,12 @@ class AAE(Encoding):
         init: Init = "kaiming"
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, GAMES[cfg.gan]
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
+        self.game = GAMES[cfg.gan]
         self.E = new_critic(cfg.encoder, task, cfg.init, answers=cfg.latent.size)
         self.D = build(cfg.discriminator.model_copy(update={"inputs": cfg.latent.size}))
         initialise(self.D, cfg.init)
         self.players = {"D": [self.D], "G": [self.E, self.G]}
-        self.products = {"sampler": self.G}
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:
         codes = self.E(batch.x)

@@ -14,7 +14,7 @@ from i2i.losses import GAMES, GanName, cross_entropy
 from i2i.methods.base import Task, Update
 from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init
 from i2i.strict import Strict
-from i2i.zoo.base import Drawing, classes_of, labelled, new_critic, new_drawer
+from i2i.zoo.base import Drawing, classes_of, labelled, new_critic
 
 
 class ACGAN(Drawing):
@@ -34,13 +34,10 @@ class ACGAN(Drawing):
         init: Init = "normal"
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, GAMES[cfg.gan]
-        self.classes = classes_of(task, cfg.name)
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init, self.classes)
+        super().__init__(cfg, task, classes_of(task, cfg.name))
+        self.game = GAMES[cfg.gan]
         self.D = new_critic(cfg.discriminator, task, cfg.init, answers=1 + self.classes)
         self.players = {"D": [self.D], "G": [self.G]}
-        self.products = {"sampler": self.G}
 
     def judged(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The verdicts on pictures [N, 1], and how wrong their classes are seen: weighted, a scalar."""

@@ -18,7 +18,7 @@ from i2i.methods.base import Task, Update, together
 from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init, starting_from
 from i2i.strict import Strict
 from i2i.zoo.augment import Change, augment
-from i2i.zoo.base import Drawing, new_critic, new_drawer
+from i2i.zoo.base import Drawing, new_critic
 from i2i.zoo.penalties import AnyPenalty, NoPenalty, Seen
 
 
@@ -60,9 +60,8 @@ class Adversarial(Drawing):
             return self
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, CONTESTS[cfg.game]
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
+        self.game = CONTESTS[cfg.game]
         self.D = new_critic(cfg.discriminator, task, cfg.init)
         if cfg.penalty.slopes and any(isinstance(layer, nn.BatchNorm2d) for layer in self.D.modules()):
             raise RecipeError(
@@ -70,7 +69,6 @@ class Adversarial(Drawing):
                 "pictures of a batch: take method.discriminator.norm=none or instance"
             )
         self.players = {"D": [self.D], "G": [self.G]}
-        self.products = {"sampler": self.G}
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:
         x, cfg = batch.x, self.cfg

@@ -24,13 +24,20 @@ COLUMNS = 10
 class Drawing(Method):
     """A method whose product, the sampler, draws pictures from ``latent``; with ``classes``, the ones asked for.
 
-    A subclass sets ``players``, ``latent``, ``self.products = {"sampler": G}``, and ``classes`` where G takes labels.
+    A subclass sets ``players``, and says how many ``classes`` where G takes labels.
     """
 
     reads: ClassVar[type] = Images
     latent: Latent
     classes: int = 0
     inference = Inference(norm="running", dropout=False)
+
+    def __init__(self, cfg: Any, task: Task, classes: int = 0):
+        """Builds G, with fresh weights, from the ``generator``, ``latent`` and ``init`` of ``cfg``."""
+        super().__init__()
+        self.cfg, self.latent, self.classes = cfg, cfg.latent, classes
+        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init, classes)
+        self.products = {"sampler": self.G}
 
     def draw(self, like: Tensor) -> Tensor:
         """z for as many pictures as ``like`` has, where it lies: [N, latent.size]."""

@@ -41,14 +41,11 @@ class BEGAN(Drawing):
         init: Init = "normal"
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent = cfg, cfg.latent
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
         self.encoder = new_critic(cfg.encoder, task, cfg.init, answers=cfg.code)
         self.decoder = new_drawer(cfg.decoder, Latent(noise=cfg.code), task, cfg.init)
         self.register_buffer("k", torch.zeros(()))  # in the state of a training: it goes on with it
         self.players = {"D": [self.encoder, self.decoder], "G": [self.G]}
-        self.products = {"sampler": self.G}
 
     def error(self, x: Tensor) -> Tensor:
         return l1(self.decoder(self.encoder(x)), x)

@@ -17,7 +17,7 @@ from i2i.losses import GAMES, GanName
 from i2i.methods.base import Task, Update
 from i2i.nets import CodeCriticConfig, Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init, build, initialise
 from i2i.strict import Strict
-from i2i.zoo.base import new_critic, new_drawer
+from i2i.zoo.base import new_critic
 from i2i.zoo.encoding import Encoding
 
 
@@ -41,15 +41,13 @@ class BiGAN(Encoding):
         init: Init = "normal"
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, GAMES[cfg.gan]
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
+        self.game = GAMES[cfg.gan]
         self.E = new_critic(cfg.encoder, task, cfg.init, answers=cfg.latent.size)
         self.D = new_critic(cfg.discriminator, task, cfg.init, answers=cfg.features)
         self.joint = build(cfg.joint.model_copy(update={"inputs": cfg.features + cfg.latent.size}))
         initialise(self.joint, cfg.init)
         self.players = {"D": [self.D, self.joint], "G": [self.E, self.G]}
-        self.products = {"sampler": self.G}
 
     def judged(self, x: Tensor, z: Tensor) -> Tensor:
         """Verdicts on pairs, [N, C, H, W] and [N, latent.size] -> [N, 1]: high for a picture and its code."""

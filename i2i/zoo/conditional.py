@@ -11,7 +11,7 @@ import torch
 from i2i.data.batches import Images
 from i2i.losses import GAMES
 from i2i.methods.base import Task, Update
-from i2i.zoo.base import Drawing, classes_of, labelled, new_critic, new_drawer
+from i2i.zoo.base import Drawing, classes_of, labelled, new_critic
 
 
 class Conditional(Drawing):
@@ -22,13 +22,10 @@ class Conditional(Drawing):
     """
 
     def __init__(self, cfg: Any, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, GAMES[cfg.gan]
-        self.classes = classes_of(task, cfg.name)
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init, self.classes)
+        super().__init__(cfg, task, classes_of(task, cfg.name))
+        self.game = GAMES[cfg.gan]
         self.D = new_critic(cfg.discriminator, task, cfg.init, classes=self.classes)
         self.players = {"D": [self.D], "G": [self.G]}
-        self.products = {"sampler": self.G}
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:
         x, labels = labelled(batch, self.cfg.name)

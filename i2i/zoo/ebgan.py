@@ -37,13 +37,10 @@ class EBGAN(Drawing):
         init: Init = "normal"
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent = cfg, cfg.latent
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
         self.encoder = new_critic(cfg.encoder, task, cfg.init, answers=cfg.code)
         self.decoder = new_drawer(cfg.decoder, Latent(noise=cfg.code), task, cfg.init)
         self.players = {"D": [self.encoder, self.decoder], "G": [self.G]}
-        self.products = {"sampler": self.G}
 
     def energy(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The error of a batch, a scalar, and its codes [N, code]."""

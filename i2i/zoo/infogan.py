@@ -15,7 +15,7 @@ from i2i.losses import GAMES, GanName, cross_entropy, gaussian_surprise
 from i2i.methods.base import Task, Update
 from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init
 from i2i.strict import Strict
-from i2i.zoo.base import Drawing, new_critic, new_drawer
+from i2i.zoo.base import Drawing, new_critic
 
 
 class InfoGAN(Drawing):
@@ -44,13 +44,11 @@ class InfoGAN(Drawing):
             return latent
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, GAMES[cfg.gan]
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
+        self.game = GAMES[cfg.gan]
         self.sizes = [1, *cfg.latent.choices, cfg.latent.codes, cfg.latent.codes]  # of D's answers
         self.D = new_critic(cfg.discriminator, task, cfg.init, answers=sum(self.sizes))
         self.players = {"D": [self.D], "G": [self.G]}
-        self.products = {"sampler": self.G}
 
     def judged(self, x: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The verdicts on pictures [N, 1], and what Q fails to see of the z that they were drawn from: weighted."""

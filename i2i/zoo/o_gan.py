@@ -15,7 +15,7 @@ from i2i.losses import WASSERSTEIN, correlation
 from i2i.methods.base import Task, Update
 from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init
 from i2i.strict import Strict
-from i2i.zoo.base import new_critic, new_drawer
+from i2i.zoo.base import new_critic
 from i2i.zoo.encoding import Encoding
 from i2i.zoo.penalties import QP, Seen
 
@@ -45,12 +45,10 @@ class OGAN(Encoding):
             return latent
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, WASSERSTEIN
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
+        self.game = WASSERSTEIN
         self.E = new_critic(cfg.encoder, task, cfg.init, answers=cfg.latent.size)
         self.players = {"E": [self.E], "G": [self.G]}
-        self.products = {"sampler": self.G}
 
     def judged(self, x: Tensor) -> Tensor:
         """The verdicts on pictures [N, 1]."""

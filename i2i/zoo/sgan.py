@@ -15,7 +15,6 @@ from i2i.losses import GAMES, cross_entropy
 from i2i.methods.base import Task, Update, new_discriminator
 from i2i.nets import DCGANConfig, Drawer, Init, Judge, JudgeConfig, starting_from
 from i2i.strict import Strict
-from i2i.zoo.base import new_drawer
 from i2i.zoo.few import FewLabels, known_classes
 
 
@@ -36,13 +35,12 @@ class SGAN(FewLabels):
         init: Init = "kaiming"
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, GAMES["vanilla"]
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
+        self.game = GAMES["vanilla"]
         judge = cfg.discriminator.model_copy(update={"classes": known_classes(task, cfg.name)})
         self.D = cast(Judge, new_discriminator(judge, task.b, cfg.init))
         self.players = {"D": [self.D], "G": [self.G]}
-        self.products, self.classifiers = {"sampler": self.G}, {"classifier": self.D}
+        self.classifiers = {"classifier": self.D}
 
     def answers(self, x: Tensor) -> Tensor:
         """Logits of the K classes, then of fake: [N, K + 1]."""

@@ -16,7 +16,7 @@ from i2i.methods.base import Task, Update
 from i2i.nets import Critic, Drawer, Init, MLPConfig, MLPCriticConfig, initialise, starting_from
 from i2i.nets.minibatch import MinibatchDiscrimination
 from i2i.strict import Strict
-from i2i.zoo.base import new_critic, new_drawer
+from i2i.zoo.base import new_critic
 from i2i.zoo.few import FewLabels, known_classes
 from i2i.zoo.past import Past
 
@@ -46,9 +46,8 @@ class SSGAN(FewLabels):
         init: Init = "kaiming"
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent, self.game = cfg, cfg.latent, GAMES["vanilla"]
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
+        self.game = GAMES["vanilla"]
         self.D: Any = new_critic(cfg.discriminator, task, cfg.init, answers=known_classes(task, cfg.name))
         self.players = {"D": [self.D], "G": [self.G]}
         if cfg.kernels:
@@ -58,7 +57,7 @@ class SSGAN(FewLabels):
             initialise(self.crowd, cfg.init)
             self.players["D"].append(self.crowd)
         self.past = nn.ModuleDict({who: Past(*nets) for who, nets in self.players.items() if cfg.history})
-        self.products, self.classifiers = {"sampler": self.G}, {"classifier": self.D}
+        self.classifiers = {"classifier": self.D}
 
     def verdict(self, x: Tensor) -> Tensor:
         """The logit of being real, log Z: [N, 1]."""

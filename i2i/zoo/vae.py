@@ -14,7 +14,7 @@ from i2i.losses import gaussian_kl
 from i2i.methods.base import Task, Update
 from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init
 from i2i.strict import Strict
-from i2i.zoo.base import Drawing, new_critic, new_drawer
+from i2i.zoo.base import Drawing, new_critic
 
 
 class VAE(Drawing):
@@ -42,12 +42,9 @@ class VAE(Drawing):
             return latent
 
     def __init__(self, cfg: Config, task: Task):
-        super().__init__()
-        self.cfg, self.latent = cfg, cfg.latent
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init)
+        super().__init__(cfg, task)
         self.E = new_critic(cfg.encoder, task, cfg.init, answers=2 * cfg.latent.noise)
         self.players = {"G": [self.E, self.G]}
-        self.products = {"sampler": self.G}
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:
         mean, log_variance = self.E(batch.x).float().chunk(2, dim=1)
