@@ -13,11 +13,11 @@ import typer
 
 from i2i import __version__
 from i2i.bench.commands import bench_app
-from i2i.errors import I2IError, MissingExtra, UsageError
+from i2i.errors import I2IError, UsageError, needing
 from i2i.shelves import Mirror, datasets_app, models_app, recipes_app
 from i2i.terminal import progress, table
 from i2i.translating import translate
-from i2i.zoo_commands import numbers, zoo_app
+from i2i.zoo_commands import listed, numbers, zoo_app
 
 app = typer.Typer(
     name="i2i", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -134,13 +134,9 @@ def evaluate(
     mirror: Mirror = None,
 ) -> None:
     """Measure a trained model on held-out pictures, e.g. i2i eval runs/mine --metrics psnr_rgb,ssim_rgb."""
-    try:
+    with needing("train"):
         from i2i import evaluating
-    except ModuleNotFoundError as e:
-        if e.name and e.name.startswith("i2i"):
-            raise
-        raise MissingExtra(e.name or "torch", "train") from e
-    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    names = listed(metrics)
     with progress("measuring") as bar:
         found = evaluating.evaluate(
             model, dataset, split=split, metrics=names, direction=direction, count=count, device=device, mirror=mirror,
@@ -202,10 +198,8 @@ def export(
     """Export a trained model to ONNX: checked against torch, of any size, runs without torch; web: with a page."""
     from i2i import folder, shipped
 
-    try:
+    with needing("export"):
         from i2i.exporting import export as write
-    except ModuleNotFoundError as e:
-        raise MissingExtra(e.name or "torch", "export") from e
     with progress("exporting"):
         done = write(model, out, target, calibrate, pixels, runtime)
     typer.echo(done)

@@ -17,7 +17,8 @@ The command line prints the message and leaves with exit code 2. Anything else t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class I2IError(Exception):
@@ -61,6 +62,21 @@ class MissingExtra(I2IError):
 
     def __init__(self, package: str, extra: str):
         super().__init__(f"this needs {package}, which is not installed: pip install 'i2i-toolkit[{extra}]'")
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Around imports that need the packages of ``extra``; a module of i2i itself that is missing stays a defect.
+
+    Raises:
+        MissingExtra: one of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as e:
+        if e.name and e.name.startswith("i2i"):
+            raise
+        raise MissingExtra(e.name or "torch", extra) from e
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:

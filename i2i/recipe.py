@@ -14,7 +14,7 @@ import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from i2i import formats, paths
-from i2i.errors import MissingExtra, RecipeError, UsageError, did_you_mean
+from i2i.errors import RecipeError, UsageError, did_you_mean, needing
 from i2i.strict import Key, Source, Strict, dotted, read_yaml, validate
 
 
@@ -214,12 +214,8 @@ def load(path: Path, overrides: Sequence[str] = (), dataset: str | None = None) 
 
 def build(tree: dict[str, Any], source: Source) -> Recipe:
     """A recipe from plain values: every complaint at once, those about the method's own block too."""
-    try:
+    with needing("train"):
         from i2i.methods import METHODS
-    except ModuleNotFoundError as e:
-        if e.name and e.name.startswith("i2i"):
-            raise
-        raise MissingExtra(e.name or "torch", "train") from e
     complaints: list[str] = []
     config: Any = None
     block = tree.get("method")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from i2i import __version__, card, fetch, recipe, runs
-from i2i.errors import DataError, MissingExtra, NotFinite, RecipeError, TrainingError, UsageError
+from i2i.errors import DataError, NotFinite, RecipeError, TrainingError, UsageError, needing
 from i2i.runs import LOG, RECIPE, checkpoint_of, checkpoints
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def prepare(dataset: str, mirror: str | None, say: Callable[[str], None]) -> Pre
 
 
 def _run(claim: Callable[[], Path], wanted: Recipe, resumed: bool, mirror: str | None, quiet: bool) -> Path:
-    try:
+    with needing("train"):
         import torch
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
@@ -146,10 +146,6 @@ def _run(claim: Callable[[], Path], wanted: Recipe, resumed: bool, mirror: str |
 
         from i2i import numerics
         from i2i.trainer import Stopped
-    except ModuleNotFoundError as e:
-        if e.name and e.name.startswith("i2i"):
-            raise
-        raise MissingExtra(e.name or "torch", "train") from e
     from rich.console import Console
 
     cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.errors import MissingExtra, UsageError
+from i2i.errors import UsageError, needing
 from i2i.shelves import Mirror
 
 zoo_app = typer.Typer(no_args_is_help=True, help="The zoo of methods that draw pictures: run, toys.")
@@ -30,13 +30,9 @@ def run(
     """Train the zoo at equal steps of the generator: one table, one sheet, e.g. i2i zoo run --images 64000."""
     from i2i import compare, paths
 
-    try:
+    with needing("train"):
         from i2i.zoo.equal_steps import comparison
-    except ModuleNotFoundError as e:
-        if e.name and e.name.startswith("i2i"):
-            raise
-        raise MissingExtra(e.name or "torch", "train") from e
-    table = comparison(dataset, images, split(names))
+    table = comparison(dataset, images, listed(names))
     place = out or paths.runs() / f"zoo-{Path(dataset).name}"
     done = compare.fill(table, *(words or []), out=place, seeds=numbers(seeds), mirror=mirror, say=typer.echo)
     typer.echo((done / "table.md").read_text(encoding="utf-8"))
@@ -53,19 +49,15 @@ def toys(
     """Does each loss find all of a ring of 8 and a grid of 25 spots? One table, one figure; minutes on a CPU."""
     from i2i import paths
 
-    try:
+    with needing("train"):
         from i2i.zoo import toys as proof
-    except ModuleNotFoundError as e:
-        if e.name and e.name.startswith("i2i"):
-            raise
-        raise MissingExtra(e.name or "torch", "train") from e
     place = out or paths.runs() / "zoo-toys"
-    done = proof.prove(place, split(losses), seeds, steps or proof.STEPS, typer.echo)
+    done = proof.prove(place, listed(losses), seeds, steps or proof.STEPS, typer.echo)
     typer.echo((done / "table.md").read_text(encoding="utf-8"))
     typer.echo(f"table and figure: {done}")
 
 
-def split(text: str | None) -> list[str]:
+def listed(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 

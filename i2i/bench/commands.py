@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from i2i.errors import MissingExtra, UsageError
+from i2i.errors import UsageError, needing
 from i2i.terminal import progress, table
 
 if TYPE_CHECKING:
@@ -42,11 +42,9 @@ def bench_train(
 
     wanted, pixels = _checked(out), measure.sizes(sizes)
     kind = measure.word("--precision", precision, PRECISIONS)
-    try:
+    with needing("train"):
         from i2i.bench import steps
         from i2i.methods import METHODS
-    except ModuleNotFoundError as e:
-        raise MissingExtra(e.name or "torch", "train") from e
     names = measure.words("--methods", methods, list(METHODS))
     with progress("measuring") as bar:
         done = steps.bench(names, pixels, batch=batch, seconds=seconds, precision=kind, memory=memory, tell=bar)
