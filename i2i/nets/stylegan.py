@@ -4,17 +4,16 @@ arXiv:1812.04948: the generator; the critic is that of Karras et al. 2018, arXiv
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import InstanceNorm, check
+from i2i.nets.blocks import InstanceNorm
 from i2i.nets.dcgan import smallest
-from i2i.nets.drawn import SeesConfig
-from i2i.nets.equalized import BatchDeviation, EqualConv, EqualLinear, Leaky
-from i2i.nets.stylegan2 import Times, blurred, doubled
+from i2i.nets.equalized import EqualConv, EqualLinear, Leaky
+from i2i.nets.stylegan2 import EqualizedCritic, EqualizedCriticConfig, Times, blurred, doubled
 from i2i.nets.styles import Noise, Styled, StyledConfig
 
 
@@ -72,43 +71,17 @@ class Adaptive(nn.Module):
         return self.scale(w)[..., None, None] * x + self.shift(w)[..., None, None]
 
 
-class StyleGANCriticConfig(SeesConfig):
-    """``width`` channels at the full size, twice as many at each half, at most ``most`` times as many."""
+class StyleGANCriticConfig(EqualizedCriticConfig):
+    """See ``EqualizedCriticConfig``."""
 
-    spectral: ClassVar[bool] = False  # other critics can bound their slope so
     net: Literal["stylegan_critic"] = "stylegan_critic"
-    width: int = Field(128, ge=1, le=1024)
-    most: Times = 4
 
 
-class StyleGANCritic(nn.Module):
-    """[N, inputs, H, W] of the size in its config -> [N, answers]: two convolutions at each size, the second one of
-    stride 2 after a blur, what the batch differs by, a convolution and two linear layers.
+class StyleGANCritic(EqualizedCritic):
+    """With two convolutions at each size, the second one of stride 2 after a blur."""
 
-    Raises:
-        ModelError: of another size, a side is no multiple of 4, or the channels are wrong.
-    """
-
-    def __init__(self, config: StyleGANCriticConfig):
-        super().__init__()
-        self.config = config
-        halvings, left = smallest(config.size)
-        widths = [config.width * min(2**i, config.most) for i in range(halvings + 1)]
-        layers: list[nn.Module] = [EqualConv(config.inputs, widths[0], 1), Leaky()]
-        for outer, inner in pairwise(widths):
-            layers += [EqualConv(outer, outer, 3), Leaky(), Blur(), EqualConv(outer, inner, 3, stride=2), Leaky()]
-        last = widths[-1]
-        layers += [BatchDeviation(), EqualConv(last + 1, last, 3), Leaky(), nn.Flatten()]
-        self.trunk = nn.Sequential(*layers, EqualLinear(last * left[0] * left[1], last), Leaky())
-        self.head = EqualLinear(last, config.answers)
-
-    def features(self, x: Tensor) -> Tensor:
-        """[N, F]: what comes before the verdict."""
-        check(x, "this critic", self.config.inputs, size=self.config.size)
-        return self.trunk(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+    def halving(self, outer: int, inner: int) -> list[nn.Module]:
+        return [EqualConv(outer, outer, 3), Leaky(), Blur(), EqualConv(outer, inner, 3, stride=2), Leaky()]
 
 
 class Blur(nn.Module):

@@ -109,24 +109,23 @@ class ToPicture(nn.Module):
         return self.conv(x, w) + self.bias
 
 
-class StyleGAN2CriticConfig(SeesConfig):
+class EqualizedCriticConfig(SeesConfig):
     """``width`` channels at the full size, twice as many at each half, at most ``most`` times as many."""
 
     spectral: ClassVar[bool] = False  # other critics can bound their slope so
-    net: Literal["stylegan2_critic"] = "stylegan2_critic"
     width: int = Field(128, ge=1, le=1024)
     most: Times = 4
 
 
-class StyleGAN2Critic(nn.Module):
-    """[N, inputs, H, W] of the size in its config -> [N, answers]: residual blocks that halve, what the batch differs
-    by, a convolution and two linear layers.
+class EqualizedCritic(nn.Module):
+    """[N, inputs, H, W] of the size in its config -> [N, answers]: ``halving`` at each size, what the batch differs by,
+    a convolution and two linear layers.
 
     Raises:
         ModelError: of another size, a side is no multiple of 4, or the channels are wrong.
     """
 
-    def __init__(self, config: StyleGAN2CriticConfig):
+    def __init__(self, config: EqualizedCriticConfig):
         super().__init__()
         self.config = config
         halvings, left = smallest(config.size)
@@ -134,11 +133,15 @@ class StyleGAN2Critic(nn.Module):
         last = widths[-1]
         self.trunk = nn.Sequential(
             EqualConv(config.inputs, widths[0], 1), Leaky(),
-            *(Halving(outer, inner) for outer, inner in pairwise(widths)),
+            *(layer for outer, inner in pairwise(widths) for layer in self.halving(outer, inner)),
             BatchDeviation(), EqualConv(last + 1, last, 3), Leaky(), nn.Flatten(),
             EqualLinear(last * left[0] * left[1], last), Leaky(),
         )  # fmt: skip
         self.head = EqualLinear(last, config.answers)
+
+    def halving(self, outer: int, inner: int) -> list[nn.Module]:
+        """The layers from one size to the next: [N, outer, H, W] -> [N, inner, H / 2, W / 2]."""
+        raise NotImplementedError
 
     def features(self, x: Tensor) -> Tensor:
         """[N, F]: what comes before the verdict."""
@@ -147,6 +150,19 @@ class StyleGAN2Critic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
+
+
+class StyleGAN2CriticConfig(EqualizedCriticConfig):
+    """See ``EqualizedCriticConfig``."""
+
+    net: Literal["stylegan2_critic"] = "stylegan2_critic"
+
+
+class StyleGAN2Critic(EqualizedCritic):
+    """With residual blocks."""
+
+    def halving(self, outer: int, inner: int) -> list[nn.Module]:
+        return [Halving(outer, inner)]
 
 
 class Halving(nn.Module):
