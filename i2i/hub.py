@@ -5,7 +5,6 @@ A token comes from the environment (``HF_TOKEN``) or from ``hf auth login``, by 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from i2i import __version__, folder, hub_card, paths
 from i2i.errors import FetchError, I2IError, MissingExtra, ModelError, UsageError
 from i2i.folder import CARD, INFO, Info
 from i2i.ledger import lock
+from i2i.obtain import digest
 from i2i.runs import RECIPE
 from i2i.transfer import Progress, need_space
 
@@ -200,16 +200,8 @@ def _fetch(api: Any, repo: Repo, commit: str, file: Any, fresh: Path, most: int)
         large = "of unknown size" if size is None else f"of {size / 2**20:,.1f} MiB"
         raise FetchError(f"{repo}: {name} is {large}, at most {most / 2**20:,.0f} MiB are fetched")
     got = Path(api.hf_hub_download(repo.id, name, revision=commit, local_dir=fresh))
-    if got.stat().st_size != size or (file.lfs and sha256(got) != file.lfs.sha256):
+    if got.stat().st_size != size or (file.lfs and digest(got, None)[0] != file.lfs.sha256):
         raise FetchError(f"{repo}: {name} did not arrive as the Hub states it: try again")
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _api() -> Any:
