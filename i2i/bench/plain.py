@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from i2i.data.batches import Pair, Reduced, Unpaired
 from i2i.nets import InstanceNorm
+from i2i.nets.halving import Double, Halve
 from i2i.pool import ImagePool
 
 
@@ -121,12 +122,17 @@ PLAIN: dict[str, Callable[[Any], PlainStep]] = {
 
 
 def as_usual(net: nn.Module) -> nn.Module:
-    """A copy of a network with torch's own instance norms; they have no weights here."""
+    """A copy of a network with torch's own instance norms, which have no weights here, and its own convolutions."""
     net = copy.deepcopy(net)
     for parent in list(net.modules()):
         for name, child in parent.named_children():
             if isinstance(child, InstanceNorm):
                 setattr(parent, name, nn.InstanceNorm2d(child.channels, child.eps))
+            elif isinstance(child, Halve | Double):
+                layer = nn.Conv2d if isinstance(child, Halve) else nn.ConvTranspose2d
+                usual = layer(child.in_channels, child.out_channels, 4, 2, 1, bias=child.bias is not None)
+                usual.load_state_dict(child.state_dict())
+                setattr(parent, name, usual)
     return net.train()
 
 

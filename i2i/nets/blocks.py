@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from i2i.errors import ModelError
+from i2i.nets.halving import Double
 
 Norm = Literal["batch", "instance", "none"]
 Up = Literal["transpose", "resize"]
@@ -117,7 +118,7 @@ def double(up: Up, inputs: int, outputs: int, bias: bool) -> nn.Module:
     """Doubles height and width: a transposed 4x4 convolution, or ``ResizeConv``."""
     if up == "resize":
         return ResizeConv(inputs, outputs, bias)
-    return nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
+    return Double(inputs, outputs, bias)
 
 
 def left(size: tuple[int, int], halvings: int) -> int:

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.nets.blocks import Norm, ResizeConv, check, has_bias, norm_layer
+from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
 DILATIONS = (1, 2, 4, 8)
@@ -54,7 +55,7 @@ class Context(nn.Module):
         self.first = nn.Sequential(nn.Conv2d(config.inputs + 1, widths[0], 3, 1, 1), nn.LeakyReLU(0.2, True))
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for outer, inner in pairwise(widths):
-            halve = nn.Conv2d(outer, inner, 4, 2, 1, bias=bias)
+            halve = Halve(outer, inner, bias)
             self.down.append(nn.Sequential(halve, norm_layer(norm, inner), nn.LeakyReLU(0.2, True)))
             merge = ResizeConv(inner, outer, bias=bias), norm_layer(norm, outer), nn.ReLU(True)
             self.up.append(nn.Sequential(*merge))

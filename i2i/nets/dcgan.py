@@ -14,6 +14,7 @@ from i2i.errors import ModelError
 from i2i.nets.blocks import Norm, check, double, has_bias, norm_layer
 from i2i.nets.conditional import ConditionalNorm, DrawnNorm, drawn_norm, plainly, projected
 from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, check_asked, shown, spectral_if
+from i2i.nets.halving import Halve
 
 
 def smallest(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
@@ -102,7 +103,7 @@ class DCGANCritic(nn.Module):
         layers: list[nn.Module] = []
         for i, (outer, inner) in enumerate(pairwise(widths)):
             kind = norm if i else "none"  # the paper: none where the picture comes in
-            layers += [wrap(nn.Conv2d(outer, inner, 4, 2, 1, bias=has_bias(kind)))]
+            layers += [wrap(Halve(outer, inner, has_bias(kind)))]
             layers += [norm_layer(kind, inner), nn.LeakyReLU(0.2, True)]
         self.trunk = nn.Sequential(*layers, nn.Flatten())
         features = widths[-1] * left[0] * left[1]

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.nets.blocks import BottleneckNorm, Norm, Up, check, double, has_bias, norm_layer
+from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
 
@@ -48,9 +49,9 @@ class EncDec(nn.Module):
         self.multiple = 4 * self.halved if config.bottleneck else self.halved
         norm, bias = config.norm, has_bias(config.norm)
         widths = [config.width * min(2**i, 8) for i in range(config.depth)]
-        layers: list[nn.Module] = [nn.Conv2d(config.inputs, widths[0], 4, 2, 1, bias=bias), nn.LeakyReLU(0.2, True)]
+        layers: list[nn.Module] = [Halve(config.inputs, widths[0], bias), nn.LeakyReLU(0.2, True)]
         for outer, inner in pairwise(widths):
-            layers += [nn.Conv2d(outer, inner, 4, 2, 1, bias=bias), norm_layer(norm, inner), nn.LeakyReLU(0.2, True)]
+            layers += [Halve(outer, inner, bias), norm_layer(norm, inner), nn.LeakyReLU(0.2, True)]
         if config.bottleneck:
             layers += bottleneck(config, widths[-1])
         for inner, outer in pairwise(reversed(widths)):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from i2i.nets.blocks import InstanceNorm, check
 from i2i.nets.context import coarse
+from i2i.nets.halving import Double, Halve
 from i2i.strict import Strict
 
 EPS = 0.8  # of the batch norms: the project gives this number where eps stands
@@ -110,8 +111,7 @@ class Step(nn.Module):
 
     def __init__(self, config: FlatUNetConfig, inputs: int, outputs: int, level: int, halve: bool, normed: bool):
         super().__init__()
-        convolution = nn.Conv2d if halve else nn.ConvTranspose2d
-        layers: list[nn.Module] = [convolution(inputs, outputs, 4, 2, 1, bias=config.bias)]
+        layers: list[nn.Module] = [(Halve if halve else Double)(inputs, outputs, config.bias)]
         if normed and config.norm == "batch":
             layers.append(nn.BatchNorm2d(outputs, EPS))
         elif normed:
@@ -127,7 +127,7 @@ class Step(nn.Module):
 
 def last(config: FlatUNetConfig, inputs: int) -> list[nn.Module]:
     if config.last == "transpose":
-        return [nn.ConvTranspose2d(inputs, config.outputs, 4, 2, 1)]
+        return [Double(inputs, config.outputs)]
     if config.last == "plain":
         return [nn.Upsample(scale_factor=2.0), nn.Conv2d(inputs, config.outputs, 3, padding=1)]
     above_and_left = nn.ZeroPad2d((1, 0, 1, 0))

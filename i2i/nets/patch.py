@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.nets.blocks import Norm, check, has_bias, norm_layer, with_activations
+from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
 
@@ -33,11 +34,11 @@ class Patch(nn.Module):
         self.config = config
         norm, bias = config.norm, has_bias(config.norm)
         widths = [config.width * min(2**i, 8) for i in range(config.layers + 1)]
-        layers: list[nn.Module] = [nn.Conv2d(config.inputs, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, True)]
+        layers: list[nn.Module] = [Halve(config.inputs, widths[0]), nn.LeakyReLU(0.2, True)]
         for i in range(1, config.layers + 1):
-            stride = 1 if i == config.layers else 2
-            layers += [nn.Conv2d(widths[i - 1], widths[i], 4, stride, 1, bias=bias), norm_layer(norm, widths[i])]
-            layers += [nn.LeakyReLU(0.2, True)]
+            sides = widths[i - 1], widths[i]
+            convolution = Halve(*sides, bias) if i < config.layers else nn.Conv2d(*sides, 4, 1, 1, bias=bias)
+            layers += [convolution, norm_layer(norm, widths[i]), nn.LeakyReLU(0.2, True)]
         self.model = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:

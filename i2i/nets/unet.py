@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.nets.blocks import Norm, Up, check, double, has_bias, norm_layer
+from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
 
@@ -70,13 +71,13 @@ class Outermost(Level):
 
 
 def outermost(config: UNetConfig, width: int, inner: Level) -> Outermost:
-    down = nn.Conv2d(config.inputs, width, 4, 2, 1, bias=has_bias(config.norm))
+    down = Halve(config.inputs, width, has_bias(config.norm))
     return Outermost(down, inner, nn.ReLU(True), double(config.up, 2 * width, config.outputs, bias=True), nn.Tanh())
 
 
 def middle(config: UNetConfig, outer: int, width: int, inner: Level, dropout: float) -> Level:
     bias = has_bias(config.norm)
-    down = [nn.LeakyReLU(0.2, True), nn.Conv2d(outer, width, 4, 2, 1, bias=bias), norm_layer(config.norm, width)]
+    down = [nn.LeakyReLU(0.2, True), Halve(outer, width, bias), norm_layer(config.norm, width)]
     up = [nn.ReLU(True), double(config.up, 2 * width, outer, bias), norm_layer(config.norm, outer)]
     return Level(*down, inner, *up, *([nn.Dropout(dropout)] if dropout else []))
 
@@ -84,5 +85,5 @@ def middle(config: UNetConfig, outer: int, width: int, inner: Level, dropout: fl
 def innermost(config: UNetConfig, outer: int, width: int) -> Level:
     """No norm between the two: a picture of ``multiple`` pixels is a single pixel here."""
     bias = has_bias(config.norm)
-    down = [nn.LeakyReLU(0.2, True), nn.Conv2d(outer, width, 4, 2, 1, bias=bias)]
+    down = [nn.LeakyReLU(0.2, True), Halve(outer, width, bias)]
     return Level(*down, nn.ReLU(True), double(config.up, width, outer, bias), norm_layer(config.norm, outer))
