@@ -21,6 +21,7 @@ from i2i.errors import DataError, NotFinite, RecipeError, TrainingError
 from i2i.interrupt import interruptible
 from i2i.methods.base import Method
 from i2i.recipe import Optimizer, Recipe
+from i2i.reducing import Reducer
 
 Action = Callable[["Trainer"], None]
 
@@ -63,10 +64,12 @@ class Trainer:
     def __init__(self, method: Method, recipe: Recipe, dataset: Any, accelerator: Accelerator):
         self.recipe, self.dataset, self.accelerator = recipe, dataset, accelerator
         self.device = accelerator.device
+        self.world, self.rank = accelerator.num_processes, accelerator.process_index
         self.layout = torch.channels_last if recipe.train.channels_last else torch.contiguous_format
         self.method = method.to(self.device).to(memory_format=self.layout).train()
         self.params = {who: [p for net in nets for p in net.parameters()] for who, nets in method.players.items()}
         self.opts = {who: new_optimizer(recipe.train.optimizer, params) for who, params in self.params.items()}
+        self.reducers = {who: Reducer(params, self.world) for who, params in self.params.items()}
         for who in recipe.train.rates.keys() - self.opts.keys():
             players = ", ".join(self.opts)
             raise RecipeError(f"train.rates: {who!r} is no player of {recipe.method.name} (one of {players})")
@@ -84,7 +87,6 @@ class Trainer:
         self.measured: dict[str, Any] = {}
         self.losses = Averages()
         self.periodic: list[tuple[int, Action]] = []
-        self.world, self.rank = accelerator.num_processes, accelerator.process_index
 
     @property
     def batch(self) -> int:
@@ -149,8 +151,8 @@ class Trainer:
         opt, scaler, params, clip = self.opts[who], self.scalers[who], self.params[who], self.recipe.train.clip_norm
         self.losses.add(who, losses)
         opt.zero_grad(set_to_none=True)
-        scaler.scale(cast(Tensor, sum(losses.values()))).backward(inputs=params)
-        self.mean_over_ranks(params)
+        with self.reducers[who]:
+            scaler.scale(cast(Tensor, sum(losses.values()))).backward(inputs=params)
         if clip:
             scaler.unscale_(opt)
             nn.utils.clip_grad_norm_(params, clip)
@@ -168,17 +170,6 @@ class Trainer:
         train = self.recipe.train
         decay = train.images * (1 - train.decay_from)
         return min(1.0, (train.images - self.images) / decay) if decay else 1.0
-
-    def mean_over_ranks(self, params: list[nn.Parameter]) -> None:
-        """Average the gradients of all processes: one flat all-reduce a move."""
-        if self.world == 1:
-            return
-        grads = [p.grad for p in params if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in grads])
-        torch.distributed.all_reduce(flat)
-        flat /= self.world
-        for g, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-            g.copy_(mean.view_as(g))
 
     def any_rank(self, *flags: bool) -> list[bool]:
         """Which flags are set in any process. Every process has to ask."""
