@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import operator
 import os
 import subprocess
@@ -19,7 +20,7 @@ from small import SIZE, small_config, small_method, small_recipe
 from torch import nn
 
 from i2i import folder, nets
-from i2i.bench import engines, measure, steps
+from i2i.bench import engines, measure, scale, steps
 from i2i.bench.measure import Memory, Spread
 from i2i.bench.plain import PLAIN, as_usual
 from i2i.errors import UsageError
@@ -199,6 +200,70 @@ def test_bench_train_refuses_in_one_line(
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="needs a CPU alone")
 def test_float16_on_a_cpu_is_refused(i2i: Command) -> None:
     assert i2i("bench", "train", "--precision", "fp16")[2].startswith("error: train.precision fp16 needs a GPU")
+
+
+# -- i2i bench scale ---------------------------------------------------------------------------------------------------
+
+
+def test_bench_scale(i2i: Command, tmp_path: Path) -> None:
+    words = ("--methods", "srresnet", "--sizes", 8, "--batch", 2, "--seconds", 0, "--precision", "fp32")
+    code, out, err = i2i("bench", "scale", *words, "--out", "b.json")
+    assert (code, err) == (0, "")
+    assert "2: averaged after" in out
+    assert "peak" not in out
+    written = json.loads((tmp_path / "b.json").read_text())
+    rows = dict(zip(scale.KINDS, written["rows"], strict=True))
+    assert (written["bench"], written["threads"], [r["step"] for r in written["rows"]]) == ("scale", 1, [*rows])
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in METHODS["srresnet"](METHODS["srresnet"].Config(), Task()).parameters())
+    for step, row in rows.items():
+        working = 1 if step == scale.ALONE else 2
+        assert (row["processes"], row["rounds"]) == (working, 3)
+        assert row["images_per_second"] == pytest.approx(2 * working / row["seconds"]["median"])
+        assert row["efficiency"] == pytest.approx(1 / row["ratio"]["median"])
+        sent = step in (scale.AFTER, scale.OURS)
+        assert row["gradient_bytes"] == (4 * weights if sent else 0), step
+        assert row["collectives"] == (1 if sent else 0), step
+        assert (0 < row["waiting"] < 1) if sent else row["waiting"] == 0, step
+        assert row["flops"] == rows[scale.ALONE]["flops"] > 0
+    assert rows[scale.ALONE]["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert "averaged after" in (tmp_path / "b.svg").read_text()
+
+
+def test_a_process_of_several_that_dies_is_one_line() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    for step in (lambda: ours.send("averaged"), ours.recv):
+        with pytest.raises(UsageError, match="a process ended, most likely for lack of memory"), scale.living():
+            step()
+    ours.close()
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="--processes 2: each needs a GPU of its own, this machine has 1"):
+        scale.bench(["srresnet"], [8])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--methods", "pix2px"), "--methods pix2px: not known; did you mean 'pix2pix'?"),
+        (("--methods", "pixelda"), "--methods pixelda: not known"),
+        (("--methods", "srresnet", "--sizes", "32,30"), "--sizes 30: srresnet: not a multiple of the scale 4"),
+        (("--precision", "bf61"), "--precision bf61: not known; did you mean 'bf16'?"),
+        (("--out", "b.txt"), "--out b.txt: name a file that ends in .json"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
+)
+def test_bench_scale_refuses_in_one_line(
+    words: tuple[str, ...], message: str, i2i: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "crew", lambda *_: pytest.fail("something was measured before"))
+    code, out, err = i2i("bench", "scale", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
 
 
 # -- i2i bench model ---------------------------------------------------------------------------------------------------

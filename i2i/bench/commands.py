@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 bench_app = typer.Typer(no_args_is_help=True, help="Speed and memory: of a training step, of a trained model.")
 
+PEAK = "peak: resident set (on a GPU: what torch held there) of a process of its own"
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 Sizes = Annotated[str, typer.Option(help="Pixels, height and width, with commas.")]
@@ -62,6 +64,47 @@ def bench_train(
     )  # fmt: skip
     bars = [(f"{r.method}, {r.size} pixels, batch {r.batch}", r.step, r.ratio) for r in done.rows]
     _show(done, cells, headers, "Training step: time as a share of the plain PyTorch step", bars, wanted)
+
+
+@bench_app.command("scale")
+def bench_scale(
+    methods: Annotated[str, typer.Option(help="pix2pix, cyclegan, srresnet, with commas.")] = "pix2pix,srresnet",
+    sizes: Sizes = "256",
+    batch: Annotated[int, typer.Option(min=1, help="Pictures of each process.")] = 1,
+    processes: Annotated[int, typer.Option(min=2, help="On this machine; on GPUs each has one of its own.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Of each process.")] = 1,
+    seconds: Seconds = 60.0,
+    precision: Annotated[str, typer.Option(help="auto (as in training), fp32, bf16, fp16.")] = "auto",
+    out: Out = None,
+) -> None:
+    """Time a training step of several processes, each with a batch of its own, beside that of one alone, in turns."""
+    from i2i.bench import measure
+
+    wanted, pixels = _checked(out), measure.sizes(sizes)
+    kind = measure.word("--precision", precision, PRECISIONS)
+    with needing("train"):
+        from i2i.bench import scale
+    names = measure.words("--methods", methods, scale.TIMED)
+    with progress("measuring") as bar:
+        done = scale.bench(
+            names, pixels, batch=batch, processes=processes, threads=threads, seconds=seconds, precision=kind, tell=bar
+        )
+    cells = [
+        (
+            f"{r.method} {r.size}", f"{r.processes}: {r.step}" if r.processes > 1 else r.step, _ms(r.seconds),
+            _ratio(r.ratio), f"{100 * r.efficiency:.0f} %", f"{r.images_per_second:.3g}",
+            "" if r.waiting is None else f"{100 * r.waiting:.1f} %", f"{r.flops / 1e9:,.0f}",
+            f"{r.gradient_bytes / 1e6:,.0f}", str(r.collectives), str(r.rounds),
+        )
+        for r in done.rows
+    ]  # fmt: skip
+    headers = (
+        "method, size", "processes", "ms", "ratio (quartiles)", "efficiency", "images/s", "waiting", "GFLOP", "MB sent",
+        "collectives", "rounds",
+    )  # fmt: skip
+    bars = [(f"{r.method}, {r.size} pixels, batch {r.batch} each", r.step, r.ratio) for r in done.rows]
+    done.notes += [f"{step}: {meaning}" for step, meaning in scale.KINDS.items()]
+    _show(done, cells, headers, f"{processes} processes: time as a share of one process's step", bars, wanted)
 
 
 @bench_app.command("model")
@@ -123,8 +166,8 @@ def _show(
     lines = [
         f"on {done.device}, {done.threads} threads, torch {done.torch}",
         done.busy(),
-        "ms: median; ratio: median of the rounds, in which all take turns; "
-        "peak: resident set (on a GPU: what torch held there) of a process of its own",
+        "ms: median; ratio: median of the rounds, in which all take turns",
+        *([PEAK] if "peak MiB" in headers else []),
         *done.notes,
     ]
     for line in lines:
