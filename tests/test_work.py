@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -11,10 +13,11 @@ from test_methods import every_method, trainer_of
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.flop_counter import FlopCounterMode
 
-from i2i.data.batches import loader
+from i2i.data.batches import Pair, loader
 from i2i.methods import METHODS
-from i2i.methods.base import Task, together
+from i2i.methods.base import Task, Update, together
 from i2i.nets import PatchConfig, build
+from i2i.trainer import Trainer
 from i2i.zoo import ZOO
 
 
@@ -70,8 +73,7 @@ WORK = {
 """Each method with the small networks of ``small.py``, as it works now."""
 
 
-def measured(name: str, request: pytest.FixtureRequest) -> Work:
-    trainer = trainer_of(name, request.getfixturevalue(FOLDERS[METHODS[name].reads]))
+def measured(trainer: Trainer) -> Work:
     runs: dict[str, int] = {}
 
     def counted(key: str) -> None:
@@ -83,7 +85,7 @@ def measured(name: str, request: pytest.FixtureRequest) -> Work:
         if layers:  # the first one, not the network: not everybody calls its forward
             runs[key] = 0
             layers[0].register_forward_hook(lambda *_, key=key: counted(key))
-    batch = next(loader(trainer.dataset, batch=2 if name in ZOO else 1))
+    batch = next(loader(trainer.dataset, batch=2 if trainer.recipe.method.name in ZOO else 1))
     with FlopCounterMode(display=False) as counter:
         trainer.step(batch)
     return Work(counter.get_total_flops(), runs)
@@ -91,12 +93,29 @@ def measured(name: str, request: pytest.FixtureRequest) -> Work:
 
 @every_method
 def test_a_step_is_no_more_work_than_it_was(name: str, request: pytest.FixtureRequest) -> None:
-    work = measured(name, request)
+    work = measured(trainer_of(name, request.getfixturevalue(FOLDERS[METHODS[name].reads])))
     line = f'"{name}": {work},'
     assert name in WORK, f"{name} is missing in the table WORK of tests/test_work.py: add this line to it\n    {line}"
     before = WORK[name]
     grown = work.flops > before.flops or any(n > before.runs.get(key, 0) for key, n in work.runs.items())
     assert work == before, f"a step of {name} is {'more' if grown else 'less'} work than it was, now it is\n    {line}"
+
+
+@pytest.mark.parametrize(("who", "runs"), [("G", {"G": 2, "D": 3}), ("D", {"G": 1, "D": 4})])
+def test_one_forward_more_is_seen(who: str, runs: dict[str, int], pairs: Path) -> None:
+    """Though it has no backward, and whichever network it is."""
+    trainer = trainer_of("pix2pix", pairs)
+    step = trainer.method.step
+
+    def wasteful(batch: Pair, it: int) -> Iterator[Update]:
+        with torch.no_grad():
+            getattr(trainer.method, who)(batch.a if who == "G" else torch.cat(batch, 1))
+        yield from step(batch, it)
+
+    trainer.method.step = wasteful
+    work = measured(trainer)
+    assert work.runs == runs
+    assert work.flops > WORK["pix2pix"].flops
 
 
 def test_the_table_names_no_other_methods() -> None:
