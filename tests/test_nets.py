@@ -327,6 +327,26 @@ def test_receptive_field_is_the_measured_one(layers, pixels):
 # Instance norm
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (3.0, 0.1), (10.0, 0.01)])
+def test_instance_norm_in_channels_last(mean: float, deviation: float, training: bool) -> None:
+    """torch's own group norm is off by 10 there: the variance drowns in the square of the mean."""
+    x = mean + deviation * torch.randn(2, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    norm = InstanceNorm(8, affine=True).train(training)
+    wanted = torch.group_norm(x.double(), 8, None, None, norm.eps)
+    last = x.to(memory_format=torch.channels_last).requires_grad_(training)
+    y = norm(last)
+    assert (y - wanted).abs().max() < 2e-4
+    if training:
+        plain = x.clone().requires_grad_()
+        slopes = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+        for one in (plain, last):
+            (norm(one) * slopes).sum().backward()
+        assert plain.grad is not None
+        assert last.grad is not None
+        assert (plain.grad - last.grad).abs().max() < 1e-3 * plain.grad.abs().max()
+
+
 def test_instance_norm_equals_that_of_torch():
     torch.manual_seed(0)
     x = torch.randn(3, 5, 6, 7, dtype=torch.float64, requires_grad=True)
