@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
@@ -16,6 +17,7 @@ try:
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+CGROUP = Path("/sys/fs/cgroup")
 STARTING = 60.0  # seconds that processes started together may begin apart
 
 
@@ -29,6 +31,26 @@ def share() -> tuple[int, int]:
     if rank >= world:
         raise UsageError(f"RANK={rank} with WORLD_SIZE={world} in the environment: RANK goes from 0 to {world - 1}")
     return rank, world
+
+
+def cores() -> int:
+    """Those that this process may use: of the computer's, what its affinity and the quota of its container leave."""
+    known = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else known
+    granted = quota()
+    return allowed if granted is None else max(1, min(allowed, math.ceil(granted)))
+
+
+def quota() -> float | None:
+    """Cores' worth of time that the control group of a container grants (Linux); None: no limit."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # of version 2, and 1
+        try:
+            time, period = (float(x) for file in files for x in (CGROUP / file).read_text("utf-8").split())
+        except (OSError, ValueError):  # "max" is no number
+            continue
+        if time > 0 and period > 0:  # -1 is no limit
+            return time / period
+    return None
 
 
 def own_gpu(count: int) -> int:

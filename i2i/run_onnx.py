@@ -16,7 +16,7 @@ import numpy as np
 from i2i import paths, tiles
 from i2i.errors import DataError, ModelError, UsageError, did_you_mean
 from i2i.folder import Info
-from i2i.processes import own_gpu
+from i2i.processes import cores, own_gpu
 
 PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -210,7 +210,7 @@ def threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdecimal() and int(wanted):
         return int(wanted)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    allowed = cores()
     return allowed if allowed < (os.cpu_count() or 1) else 0  # 0: one thread for each physical core
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,11 +22,12 @@ from i2i.memory import shown
 from i2i.nets import frozen
 from i2i.nets.steady import steady
 from i2i.nets.used import Used
-from i2i.processes import own_gpu
+from i2i.processes import cores, own_gpu
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` is the best there is: cuda, then mps, then cpu. Of several processes each has a GPU of its own.
+    """``auto`` is the best there is: cuda, then mps, then cpu. Of several processes each has a GPU of its own. On a CPU
+    torch is given no more threads than the process has cores: it knows nothing of a container's quota.
 
     Raises:
         UsageError: no such device, or not on this machine.
@@ -39,6 +41,8 @@ def pick_device(name: str = "auto") -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise UsageError(f"device {name!r} cannot be used here: try auto, cpu, cuda, cuda:1 or mps") from e
+    if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and cores() < torch.get_num_threads():
+        torch.set_num_threads(cores())
     return device
 
 

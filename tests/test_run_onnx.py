@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import i2i
-from i2i import folder, run_onnx
+from i2i import folder, processes, run_onnx
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.run_onnx import PROVIDERS, OnnxEngine
 
@@ -189,6 +189,7 @@ def test_threads(monkeypatch, wanted, allowed, cores, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", wanted)
     monkeypatch.setattr(run_onnx.os, "sched_getaffinity", lambda pid: set(range(allowed)), raising=False)
     monkeypatch.setattr(run_onnx.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(processes, "quota", lambda: None)
     assert run_onnx.threads() == expected
 
 
