@@ -20,12 +20,15 @@ def precision(asked: str, cpu: bool) -> str:
     if asked == "fp16" and cpu:
         raise TrainingError("train.precision fp16 needs a GPU: use auto, fp32 or bf16 on a CPU")
     if asked == "auto":
-        if cpu:
-            fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        else:
-            fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16" if fast else "no"
+        return "bf16" if has_bf16("cpu" if cpu else "cuda") else "no"
     return {"fp32": "no"}.get(asked, asked)
+
+
+def has_bf16(kind: str) -> bool:
+    """Whether devices of this kind, cpu or cuda, compute bfloat16 in hardware: elsewhere it is slower than float32."""
+    if kind == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return kind == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @contextmanager

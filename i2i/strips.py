@@ -168,7 +168,7 @@ def cut(func: Any, x: Map, dim: int = 0, start: int | None = None, end: int | No
 
 def new_zeros(func: Any, x: Map, size: list[int], **kind: Any) -> Tensor:
     """Numbers of the network's own, such as noise: no map."""
-    return torch.zeros(size, dtype=x.dtype, device=x.device)
+    return torch.zeros(size, dtype=kind.get("dtype") or x.dtype, device=x.device)
 
 
 OPERATIONS: dict[Any, Callable[..., Any]] = {

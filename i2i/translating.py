@@ -45,6 +45,9 @@ def translate(
         str | None, typer.Option(help="What a picture may take, like 2GB; half of what is free if not given.")
     ] = None,
     tiles: Annotated[str, typer.Option(help="Of pictures that need more: exact (default) or fast.")] = "exact",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, or auto: fp32 unless i2i bench model found bf16 faster here, and near.")
+    ] = "auto",
     sheet: Annotated[bool, typer.Option("--sheet", help="Also write before/after pages.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier call.")] = False,
     skip_existing: Annotated[
@@ -70,10 +73,13 @@ def translate(
     with processes.siblings() as wait:
         with progress("loading") if rank == 0 else nullcontext(silent) as bar:
             translator = load(
-                model, direction=direction, device=device, seed=seed, progress=bar, memory=memory, tiles=tiles
-            )
+                model, direction=direction, device=device, seed=seed, progress=bar, memory=memory, tiles=tiles,
+                precision=precision,
+            )  # fmt: skip
         if not isinstance(translator, Translator):
             raise UsageError(f"{model}: draws pictures and translates none: i2i generate --model {model}")
+        if translator.why and rank == 0:
+            typer.echo(translator.why, err=piped)
         if translator.budget:
             trust(translator.budget.most(translator.product.scale))
         if piped:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from i2i import masks, models
+from i2i.choosing import choice
 from i2i.errors import DataError, MissingExtra, ModelError, UsageError
 from i2i.folder import Info, read_info
 from i2i.generator import Generator, open_sampler
@@ -48,8 +49,10 @@ class Engine(Protocol):
         """The answer to one picture in ``room`` bytes, from its first row to its last: float32 [rows, W * scale, C]."""
 
 
-def open_engine(folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None) -> Engine:
-    """The engine for one product of a model folder.
+def open_engine(
+    folder: Path, info: Info, product: str, device: str = "auto", seed: int | None = None, precision: str = "fp32"
+) -> Engine:
+    """The engine for one product of a model folder. ``precision``: fp32 or bf16; exported models have their own.
 
     Raises:
         MissingExtra: torch is not installed, and the model is not an exported one.
@@ -65,7 +68,7 @@ def open_engine(folder: Path, info: Info, product: str, device: str = "auto", se
         if e.name not in ("torch", "safetensors"):
             raise
         raise MissingExtra(e.name, "train") from e
-    return TorchEngine(folder, info, product, device, seed)
+    return TorchEngine(folder, info, product, device, seed, precision)
 
 
 def load(
@@ -77,6 +80,7 @@ def load(
     *,
     memory: str | None = None,
     tiles: str = "exact",
+    precision: str = "auto",
 ) -> Any:
     """A trained model, ready to be called: a ``Translator``, or for a model that draws pictures a ``Generator``.
 
@@ -93,9 +97,12 @@ def load(
         tiles: how. "exact" is as if it were whole, however large; on the way, files in the folder of caches hold what
             the memory does not. "fast" needs no files: tiles that overlap, with the statistics of a reduced copy of
             the picture where norms ask for the whole.
+        precision: fp32 or bf16, which is faster where the processor has it and differs by a few of 255 levels. "auto"
+            is fp32, unless ``i2i bench model`` has measured on this machine that bf16 is faster for this model, and
+            near enough (``i2i.measured``); ``Translator.why`` then says so. Models that draw run in fp32.
 
     Raises:
-        UsageError: no size, or neither of these two words.
+        UsageError: no size, none of these words, or bf16 where the processor has no arithmetic for it.
         ModelError: not found, damaged, or it does not translate in that direction.
         FetchError: a model that could not be had.
     """
@@ -107,6 +114,8 @@ def load(
             raise ModelError(f"{folder}: draws pictures and has no {direction!r}: i2i generate --model {folder}")
         if memory is not None or tiles != "exact":
             raise UsageError(f"{folder}: draws pictures and cuts none into tiles: leave memory and tiles out")
+        if precision not in ("auto", "fp32"):
+            raise UsageError(f"{folder}: draws pictures, in fp32 alone: leave precision out")
         return Generator(open_sampler(folder, info, device), info, info.sampler, seed or 0)
     if not info.products:
         raise ModelError(f"{folder}: holds a classifier only, nothing that translates pictures: i2i eval measures it")
@@ -115,9 +124,10 @@ def load(
         ways = " and ".join(f"{p.source} -> {p.target} ({key})" for key, p in info.products.items())
         only = " only" if len(info.products) == 1 else ""
         raise ModelError(f"{folder}: this model translates {ways}{only}, not {product!r}")
-    engine = open_engine(folder, info, product, device, seed)
+    runs = choice(folder, info, product, device, precision)
+    engine = open_engine(folder, info, product, device, seed, runs.precision)
     free = engine.free() if most is None else None
-    return Translator(engine, info, product, Budget(most or available() // 2, free, chosen))
+    return Translator(engine, info, product, Budget(most or available() // 2, free, chosen), runs.why)
 
 
 class Translator:
@@ -139,9 +149,10 @@ class Translator:
     more than the ``budget`` of memory is run in parts.
     """
 
-    def __init__(self, engine: Engine, info: Info, product: str, budget: Budget | None = None):
-        """``budget``: of memory, see ``load``; None: every picture is run whole, whatever it takes."""
-        self.engine, self.info, self.direction, self.budget = engine, info, product, budget
+    def __init__(self, engine: Engine, info: Info, product: str, budget: Budget | None = None, why: str = ""):
+        """``budget``: of memory, see ``load``; None: every picture is run whole, whatever it takes. ``why``: the engine
+        runs in the precision that it runs in."""
+        self.engine, self.info, self.direction, self.budget, self.why = engine, info, product, budget, why
         self.product = info.products[product]
 
     @property

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from i2i import models
+from i2i import choosing, measured, models
 from i2i.bench.measure import Bench, Memory, Spread, alone, fitting, interleaved, load, ratio, word
 from i2i.errors import I2IError, MissingExtra, ModelError, UsageError
 from i2i.folder import Info, Product, read_info
@@ -22,9 +23,9 @@ from i2i.transfer import Progress
 Run = Callable[[np.ndarray], np.ndarray]
 BASE = "torch"
 ENGINES = {
-    "torch": "as i2i translate runs it, float32",
+    "torch": "i2i translate --precision fp32",
     "compile": "torch.compile",
-    "bf16": "weights and values in bfloat16, channels last",
+    "bf16": "i2i translate --precision bf16: bfloat16, channels last",
     "onnx": "exported, in onnxruntime",
     "onnx-fp16": "exported in half precision",
     "onnx-int8": "exported in 8 bits, calibrated with the model's own data",
@@ -45,6 +46,7 @@ class Row:
     seconds: Spread  # of one call, from float32 values in memory to the same
     ratio: Spread  # to torch; below 1 is faster
     difference: float  # the largest from torch's answer, values go from -1 to 1
+    mean_difference: float
     memory: Memory | None  # of a process of its own that loads the model and runs it twice
 
 
@@ -107,12 +109,34 @@ def bench(
                 done.notes.append(f"engine {engine} was left out: {e}")
         for size in sizes:  # all before the first is measured
             with fitting(f"--sizes {size}"):
-                engine_of(BASE, start)(np.zeros((batch, start.what.channels[0], size, size), np.float32))
+                engine_of(BASE, start)(np.zeros((batch, start.what.inputs, size, size), np.float32))
         for size in sizes:
             with fitting(f"--sizes {size}"):
                 done.rows += _rows(places, size, batch, seconds, memory, tell)
     done.load_after = load()
+    if not info.inference.dropout:  # with its noise it was not measured
+        done.notes += _kept(start, done.rows)
     return done
+
+
+def _kept(start: Place, rows: Sequence[Row]) -> list[str]:
+    """What was measured of bf16 is kept for ``i2i translate``; what that will do, in one line."""
+    from i2i.run_torch import pick_device
+
+    place = choosing.here(pick_device(start.device))
+    model = measured.fingerprint(start.folder, start.what.file)
+    found = [
+        measured.Measure(
+            here=place, model=model, product=row.product, size=row.size, ratio=row.ratio.median,
+            largest=row.difference, mean=row.mean_difference, day=date.today(),
+        )
+        for row in rows if row.engine == "bf16"
+    ]  # fmt: skip
+    if not found:
+        return []
+    measured.keep(found)
+    runs = measured.choose(place, model, start.product)
+    return [f"i2i translate now runs this model here in {runs.why}"]
 
 
 def _place(folder: Path, info: Info, direction: str | None, device: str) -> Place:
@@ -162,7 +186,8 @@ def _rows(places: dict[str, Place], size: int, batch: int, seconds: float, memor
     from i2i import parity
 
     start = places[BASE]
-    x = parity.pictures(batch, start.what.channels[0], (size, size))
+    given = parity.with_holes(parity.pictures) if start.what.masked else parity.pictures
+    x = given(batch, start.what.inputs, (size, size))
     runs: dict[str, Callable[[], object]] = {}
     answers: dict[str, np.ndarray] = {}
     for engine, place in places.items():
@@ -175,10 +200,11 @@ def _rows(places: dict[str, Place], size: int, batch: int, seconds: float, memor
     for engine, place in places.items():
         if memory:
             tell(f"{size} pixels: memory of {engine}", 0, None)
+        apart = np.abs(answers[engine] - answers[BASE])
         row = Row(
             model=start.info.name, product=start.product, size=size, batch=batch, engine=engine,
             rounds=len(taken[engine]), seconds=Spread.of(taken[engine]), ratio=ratio(taken, engine, BASE),
-            difference=float(np.abs(answers[engine] - answers[BASE]).max()),
+            difference=float(apart.max()), mean_difference=float(apart.mean()),
             memory=alone(run_twice, engine, place, x.shape) if memory else None,
         )  # fmt: skip
         rows.append(row)
@@ -193,20 +219,12 @@ def engine_of(engine: str, place: Place) -> Run:
 
     from i2i.run_torch import TorchEngine
 
-    torch_engine = TorchEngine(place.folder, place.info, place.product, place.device)
+    precision = "bf16" if engine == "bf16" else "fp32"
+    torch_engine = TorchEngine(place.folder, place.info, place.product, place.device, precision=precision)
     if engine == "compile":
         torch.compiler.reset()  # what was compiled for another size counts against the number of variants
         torch_engine.net.net.compile(dynamic=False)
-    if engine != "bf16":
-        return torch_engine.run
-    net = torch_engine.net.net.to(torch.bfloat16).to(memory_format=torch.channels_last)
-
-    @torch.inference_mode()
-    def run(x: np.ndarray) -> np.ndarray:
-        given = torch.from_numpy(x).to(torch_engine.device, torch.bfloat16, memory_format=torch.channels_last)
-        return net(given).float().cpu().numpy()
-
-    return run
+    return torch_engine.run
 
 
 def run_twice(engine: str, place: Place, shape: tuple[int, ...]) -> None:

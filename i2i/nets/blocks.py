@@ -51,15 +51,16 @@ class InstanceNorm(nn.Module):
 
 
 class Noise(nn.Module):
-    """As many rows as the batch has pictures: uniform in [-1, 1] while in training mode, else zero; [N, size]."""
+    """As many rows as the batch has pictures: uniform in [-1, 1] while in training mode, else zero; [N, size]. Drawn in
+    float32: one seed gives one noise in any precision."""
 
     def __init__(self, size: int):
         super().__init__()
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        z = x.new_zeros(x.shape[0], self.size)
-        return z.uniform_(-1, 1) if self.training else z
+        z = x.new_zeros(x.shape[0], self.size, dtype=torch.float32)
+        return (z.uniform_(-1, 1) if self.training else z).to(x.dtype)
 
 
 class Gaussian(nn.Module):

@@ -55,8 +55,9 @@ class First:
 def per_pixel(net: nn.Module, inputs: int, multiple: int) -> int:
     """Bytes for each pixel of a picture that a run of ``net``, [1, inputs, H, W], takes, its answer included."""
     side = multiple * math.ceil(64 / multiple)
+    like = next(net.parameters())
     with Living() as living:
-        net(torch.zeros(1, inputs, side, side, device=next(net.parameters()).device))
+        net(torch.zeros(1, inputs, side, side, device=like.device, dtype=like.dtype))
     return math.ceil(WORK * living.most / side**2)
 
 

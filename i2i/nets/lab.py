@@ -41,5 +41,5 @@ class LabUNet(nn.Module):
         check(x, f"this Lab U-Net (depth {self.config.depth})", 1, self.multiple)
         gray = (x.float() + 1) / 2
         lightness = rgb_to_lab(gray.expand(-1, 3, -1, -1))[:, :1]
-        color = MOST * self.unet(lightness / (LIGHTEST / 2) - 1).float()
+        color = MOST * self.unet((lightness / (LIGHTEST / 2) - 1).to(x.dtype)).float()
         return 2 * lab_to_rgb(torch.cat([lightness, color], 1)) - 1
