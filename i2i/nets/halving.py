@@ -31,7 +31,7 @@ class Halve(nn.Conv2d):
             return super().forward(x)
         seen = F.unfold(x, KERNEL, padding=PADDING, stride=STRIDE).transpose(1, 2)  # [N, places, inputs * 16]
         y = F.linear(seen, self.weight.flatten(1), self.bias)
-        return y.transpose(1, 2).unflatten(2, (height, width))
+        return y.transpose(1, 2).unflatten(2, (height, width)).contiguous()  # norms are exact in this order alone
 
 
 class Double(nn.ConvTranspose2d):
