@@ -105,7 +105,7 @@ def _devices() -> Iterator[Check]:
     engine = next((e for e in reversed(ENGINES) if version(e)), None)
     if engine:
         try:
-            from i2i.run_onnx import choose, reasons
+            from i2i.providers import choose, reasons
 
             tries, _, why_not = choose("auto")
         except Exception as e:

@@ -26,14 +26,14 @@ class OnnxSampler:
         if info.sampler is None:
             raise ModelError(f"{folder}: holds no network that draws pictures")
         self.path = folder / info.sampler.file
-        self.session, self.provider, self.why_not = started(self.path, device)
+        self.session, self.provider, self.why_not, self.bound = started(self.path, device)
         sampler = info.sampler
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         self.styles = sampler.styles
+        self.picture = (sampler.channels, *sampler.size)
         wanted = [(Z, "tensor(float)", [*sampler.shape])] + [(LABELS, "tensor(int64)", [])] * bool(sampler.classes)
         wanted += [(TRUNCATION, "tensor(float)", [])] * bool(sampler.styles)
-        picture = [sampler.channels, *sampler.size]
-        if [(v.name, v.type, v.shape[1:]) for v in inputs] != wanted or outputs[0].shape[1:] != picture:
+        if [(v.name, v.type, v.shape[1:]) for v in inputs] != wanted or outputs[0].shape[1:] != [*self.picture]:
             raise ModelError(
                 f"{self.path}: does not fit i2i.json: it should draw {sampler.sentence()}; "
                 f"it has {kinds(inputs)} and {kinds(outputs)}"
@@ -51,4 +51,4 @@ class OnnxSampler:
             given[Z] = np.repeat(z[:, None], self.styles, axis=1) if z.ndim == 2 else z
             given[TRUNCATION] = np.ones(len(z), np.float32) if truncation is None else truncation
         too_many = f"{len(z)} pictures at once are too many for the memory of {self.provider}: choose another --device"
-        return answer(self.session, self.path, given, too_many)
+        return answer(self.session, self.path, given, too_many, self.bound, (len(z), *self.picture))

@@ -17,6 +17,7 @@ from small import small_recipe, train_small
 
 import i2i as toolkit
 from i2i import callers, exporting, exporting_sampler, folder, nets, parity, shipped
+from i2i.bound import Bound
 from i2i.draw_onnx import OnnxSampler
 from i2i.errors import ModelError, UsageError
 from i2i.latents import Latent
@@ -76,6 +77,15 @@ def test_both_engines_draw_the_same(made, name):
     assert nearly(arrays(ours(70, seed=3)), arrays(theirs(70, seed=3)))
     theirs.engine.batch = 3
     assert nearly(arrays(ours(7, seed=3)), arrays(theirs(7, seed=3)))
+
+
+def test_on_bound_buffers_it_draws_the_same(made):
+    """As on a GPU, in the memory of the CPU: latents and classes too have buffers."""
+    theirs = toolkit.load(made["dcgan"][1], device="cpu")
+    expected = arrays(theirs(5, seed=3))
+    theirs.engine.bound = Bound(theirs.engine.session, "cpu")
+    assert np.array_equal(arrays(theirs(5, seed=3)), expected)
+    assert list(theirs.engine.bound.last) == [((5, 8), (5,))]
 
 
 def test_styles_are_exported_with_all_that_can_be_asked_of_them(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 from exports_for_tests import make_exported
 from PIL import Image
 
-from i2i import own, processes, run_onnx, writing
+from i2i import own, processes, providers, writing
 from i2i.errors import UsageError
 from i2i.many import translate_many
 from i2i.translator import Translator, load
@@ -235,11 +235,11 @@ def test_the_share_is_told_by_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert processes.share() == (5, 8)
     assert (processes.own_gpu(8), processes.own_gpu(4), processes.own_gpu(0)) == (5, 1, 0)
-    monkeypatch.setattr(run_onnx, "_nvidia_gpus", lambda: 8)
-    monkeypatch.setattr(run_onnx, "prospects", lambda: {"cuda": "", "cpu": ""})
-    assert run_onnx.choose("auto")[:2] == (["cuda", "cpu"], 5)
-    assert run_onnx.choose("cuda")[:2] == (["cuda"], 5)
-    assert run_onnx.choose("cuda:0")[:2] == (["cuda"], 0)
+    monkeypatch.setattr(providers, "_nvidia_gpus", lambda: 8)
+    monkeypatch.setattr(providers, "prospects", lambda: {"cuda": "", "cpu": ""})
+    assert providers.choose("auto")[:2] == (["cuda", "cpu"], 5)
+    assert providers.choose("cuda")[:2] == (["cuda"], 5)
+    assert providers.choose("cuda:0")[:2] == (["cuda"], 0)
     monkeypatch.setenv("RANK", "8")
     with pytest.raises(UsageError, match=r"^RANK=8 with WORLD_SIZE=8 in the environment: RANK goes from 0 to 7$"):
         processes.share()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from onnx import TensorProto, helper
 
 import i2i
-from i2i import folder, processes, run_onnx
+from i2i import folder, paths, processes, providers, run_onnx
+from i2i.bound import RECORDED, Bound
 from i2i.errors import DataError, ModelError, UsageError
-from i2i.run_onnx import PROVIDERS, OnnxEngine
+from i2i.providers import PROVIDERS
+from i2i.run_onnx import OnnxEngine
 
 ROOT = Path(__file__).parent.parent
 PRODUCT = folder.Product(source="dark", target="light", generator={}, multiple=4, file="model.onnx")
@@ -54,8 +57,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *built: str, gpus: int = 0, tensorr
     """What onnxruntime was built with, and what the machine has."""
     names = [PROVIDERS[name] for name in built]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
-    monkeypatch.setattr(run_onnx, "_nvidia_gpus", lambda: gpus)
-    monkeypatch.setattr(run_onnx, "_has_tensorrt", lambda: tensorrt)
+    monkeypatch.setattr(providers, "_nvidia_gpus", lambda: gpus)
+    monkeypatch.setattr(providers, "_has_tensorrt", lambda: tensorrt)
 
 
 # ---------------------------------------------------------------- pictures
@@ -91,7 +94,7 @@ def test_here_it_says_what_it_got_and_why(model):
     better = list(PROVIDERS)[: list(PROVIDERS).index(got.provider)]
     assert set(better) <= set(got.why_not)
     assert all(got.why_not.values())
-    assert repr(got) == f"OnnxEngine('model.onnx' on {got.provider}{run_onnx.reasons(got.why_not)})"
+    assert repr(got) == f"OnnxEngine('model.onnx' on {got.provider}{providers.reasons(got.why_not)})"
 
 
 @pytest.mark.parametrize(
@@ -108,16 +111,16 @@ def test_here_it_says_what_it_got_and_why(model):
 )
 def test_the_best_that_is_there_comes_first(monkeypatch, built, gpus, tensorrt, expected):
     pretend(monkeypatch, *built, gpus=gpus, tensorrt=tensorrt)
-    tries, number, why_not = run_onnx.choose("auto")
+    tries, number, why_not = providers.choose("auto")
     assert (tries, number) == (expected, 0)
     assert set(tries) | set(why_not) == set(PROVIDERS)
 
 
 def test_the_reasons(monkeypatch):
     pretend(monkeypatch, "cpu", "cuda", "tensorrt", gpus=1)
-    _, _, why_not = run_onnx.choose("auto")
+    _, _, why_not = providers.choose("auto")
     assert why_not["tensorrt"] == "the TensorRT libraries are not installed"
-    assert run_onnx.reasons(why_not) == (
+    assert providers.reasons(why_not) == (
         "; not tensorrt (the TensorRT libraries are not installed)"
         "; not openvino, coreml, directml (this onnxruntime was built without it)"
     )
@@ -125,9 +128,9 @@ def test_the_reasons(monkeypatch):
 
 def test_a_device_that_is_wished_for(monkeypatch):
     pretend(monkeypatch, "cpu", "cuda", "coreml", gpus=2)
-    assert run_onnx.choose("cuda:1") == (["cuda"], 1, {})
-    assert run_onnx.choose("CPU") == (["cpu"], 0, {})
-    assert run_onnx.choose("mps")[0] == ["coreml"]
+    assert providers.choose("cuda:1") == (["cuda"], 1, {})
+    assert providers.choose("CPU") == (["cpu"], 0, {})
+    assert providers.choose("mps")[0] == ["coreml"]
     pretend(monkeypatch, "cpu", "cuda")
     for device, message in (
         ("cuda", "device 'cuda' cannot be used here: no NVIDIA GPU answers"),
@@ -136,7 +139,7 @@ def test_a_device_that_is_wished_for(monkeypatch):
         ("cuda:x", "device 'cuda:x' is not known; did you mean 'cuda"),
     ):
         with pytest.raises(UsageError) as e:
-            run_onnx.choose(device)
+            providers.choose(device)
         assert str(e.value).startswith(message)
 
 
@@ -169,10 +172,10 @@ def test_a_provider_that_does_not_start_gives_way_to_the_next(model, monkeypatch
 
 
 @pytest.mark.skipif(PROVIDERS["cuda"] not in onnxruntime.get_available_providers(), reason="built without CUDA")
-@pytest.mark.skipif(run_onnx._nvidia_gpus() > 0, reason="has a GPU")
+@pytest.mark.skipif(providers._nvidia_gpus() > 0, reason="has a GPU")
 def test_cuda_without_a_gpu_falls_back_in_silence(model, monkeypatch, capfd):
-    monkeypatch.setattr(run_onnx, "_nvidia_gpus", lambda: 1)
-    monkeypatch.setattr(run_onnx, "_has_tensorrt", lambda: True)
+    monkeypatch.setattr(providers, "_nvidia_gpus", lambda: 1)
+    monkeypatch.setattr(providers, "_has_tensorrt", lambda: True)
     got = engine(model)
     assert got.provider == "cpu"
     assert {"tensorrt", "cuda"} <= set(got.why_not)
@@ -187,10 +190,144 @@ def test_cuda_without_a_gpu_falls_back_in_silence(model, monkeypatch, capfd):
 )
 def test_threads(monkeypatch, wanted, allowed, cores, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", wanted)
-    monkeypatch.setattr(run_onnx.os, "sched_getaffinity", lambda pid: set(range(allowed)), raising=False)
-    monkeypatch.setattr(run_onnx.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(providers.os, "sched_getaffinity", lambda pid: set(range(allowed)), raising=False)
+    monkeypatch.setattr(providers.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(processes, "quota", lambda: None)
-    assert run_onnx.threads() == expected
+    assert providers.threads() == expected
+
+
+# ---------------------------------------------------------------- on a GPU: what is asked, not run on one
+
+
+def asked_of(monkeypatch, model: Path, provider: str, refusal: Exception | None = None) -> list:
+    """The providers that a session is opened with, and their settings."""
+    asked = []
+
+    def session(path, options, providers):
+        asked.extend(providers)
+        if refusal:
+            raise refusal
+        return None
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    providers.open_session(model / "model.onnx", provider, 1)
+    return asked
+
+
+def test_settings_of_gpus(model, monkeypatch):
+    cuda = {"device_id": "1", "cudnn_conv_algo_search": "HEURISTIC"}
+    kept = paths.cache() / "tensorrt"
+    engines = {"device_id": "1", "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(kept)}
+    cpu = PROVIDERS["cpu"]
+    assert asked_of(monkeypatch, model, "cuda") == [(PROVIDERS["cuda"], cuda), cpu]
+    recorded = (PROVIDERS["cuda"], {**cuda, "enable_cuda_graph": "1"})
+    assert asked_of(monkeypatch, model, providers.GRAPHS) == [recorded, cpu]
+    assert not kept.exists()
+    expected = [(PROVIDERS["tensorrt"], engines), (PROVIDERS["cuda"], cuda), cpu]
+    assert asked_of(monkeypatch, model, "tensorrt") == expected
+    assert kept.is_dir()
+    assert asked_of(monkeypatch, model, "cpu") == [cpu]
+
+
+def test_graphs_have_to_be_asked_for_and_need_a_gpu(monkeypatch):
+    pretend(monkeypatch, "cpu", "cuda", "tensorrt", gpus=2, tensorrt=True)
+    assert providers.GRAPHS not in providers.choose("auto")[0]
+    assert providers.choose("cuda-graphs:1") == (["cuda-graphs"], 1, {})
+    pretend(monkeypatch, "cpu", "cuda")
+    with pytest.raises(UsageError, match="device 'cuda-graphs' cannot be used here: no NVIDIA GPU answers"):
+        providers.choose("cuda-graphs")
+
+
+def test_a_network_that_cannot_be_recorded(model, monkeypatch):
+    class Fail(Exception):
+        __module__ = "onnxruntime.capi"
+
+    with pytest.raises(UsageError, match=r"^device 'cuda-graphs': onnxruntime cannot record .*model.onnx \(no\): take"):
+        asked_of(monkeypatch, model, providers.GRAPHS, Fail("[ONNXRuntimeError] : 1 : FAIL : no"))
+    with pytest.raises(ModelError, match=r"model.onnx: damaged, or not for this onnxruntime \(.*\): no$"):
+        asked_of(monkeypatch, model, "cuda", Fail("[ONNXRuntimeError] : 1 : FAIL : no"))
+
+
+@pytest.mark.parametrize("got", ["tensorrt", "cuda", "cuda-graphs", "openvino", "directml"])
+def test_the_memory_of_a_gpu_is_bound(model, monkeypatch, got):
+    pretend(monkeypatch, *PROVIDERS, gpus=2, tensorrt=True)
+    original = run_onnx.open_session
+    shown = "cuda" if got == providers.GRAPHS else got
+    monkeypatch.setattr(run_onnx, "open_session", lambda path, *_: Session(original(path, "cpu", 0), shown))
+    made = engine(model, device=got if got in ("openvino", "directml") else f"{got}:1")
+    assert made.provider == got
+    if got in ("openvino", "directml"):
+        assert made.bound is None
+    else:
+        assert (made.bound.where, made.bound.graphs) == (("cuda", 1), got == providers.GRAPHS)
+
+
+class Watched:
+    """A session on the CPU that notes the number of the graph of each run."""
+
+    def __init__(self, session):
+        self.session, self.graphs = session, []
+
+    def __getattr__(self, name):
+        return getattr(self.session, name)
+
+    def run_with_iobinding(self, binding, options):
+        number = -1
+        with contextlib.suppress(RuntimeError):  # the option is not set
+            number = options.get_run_config_entry("gpu_graph_id")
+        self.graphs.append(number)
+        self.session.run_with_iobinding(binding, options)
+
+
+def ramp(height: int, width: int, number: int = 1) -> np.ndarray:
+    return np.linspace(-1, 1, 3 * number * height * width, dtype=np.float32).reshape(number, 3, height, width)
+
+
+def test_bound_buffers_give_the_same_answers_and_are_kept(model):
+    """On the CPU, where the same calls work on its memory."""
+    got = engine(model, device="cpu")
+    assert got.bound is None
+    got.bound = Bound(Watched(got.session), "cpu")
+    first = got.run(ramp(8, 12))
+    place = got.bound.last[((1, 3, 8, 12),)]
+    again = got.run(-ramp(8, 12))
+    assert got.bound.last[((1, 3, 8, 12),)] is place
+    assert np.array_equal(first, -ramp(8, 12))  # an answer is not overwritten by the next
+    assert np.array_equal(again, ramp(8, 12))
+    turned = ramp(12, 8).transpose(0, 1, 3, 2)  # its memory is not in the order of its axes
+    assert np.array_equal(got.run(turned), -turned)
+    assert np.array_equal(got.run(ramp(4, 4, 3)), -ramp(4, 4, 3))
+    assert list(got.bound.last) == [((3, 3, 4, 4),)]
+    assert got.bound.session.graphs == [-1, -1, -1, -1]
+
+
+def test_the_first_sizes_are_recorded_and_no_others(model):
+    got = engine(model, device="cpu")
+    got.bound = Bound(Watched(got.session), "cpu", graphs=True)
+    for side in range(4, 4 * (RECORDED + 3), 4):
+        assert np.array_equal(got.run(ramp(side, 4)), -ramp(side, 4))
+    assert got.bound.session.graphs == [*map(str, range(1, RECORDED + 1)), "-1", "-1"]
+    assert len(got.bound.recorded) == RECORDED
+    place = got.bound.recorded[((1, 3, 8, 4),)]
+    got.bound.session.graphs.clear()
+    got.run(ramp(8, 4))
+    assert got.bound.session.graphs == ["2"]
+    assert got.bound.recorded[((1, 3, 8, 4),)] is place
+
+
+def test_too_little_memory_for_buffers(model, monkeypatch):
+    class Fail(Exception):
+        __module__ = "onnxruntime.capi"
+
+    got = engine(model, device="cpu")
+    got.bound = Bound(got.session, "cpu")
+
+    def full(*_):
+        raise Fail("Failed to allocate memory for requested buffer of size 9")
+
+    monkeypatch.setattr(onnxruntime.OrtValue, "ortvalue_from_shape_and_type", full)
+    with pytest.raises(DataError, match="16 x 8 pixels are too many for the memory of cpu"):
+        got.run(ramp(8, 16))
 
 
 # ---------------------------------------------------------------- what goes wrong

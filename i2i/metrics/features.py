@@ -97,7 +97,7 @@ class OnnxFile:
         return f"{self.path.name}, sha256 {hashlib.sha256(self.path.read_bytes()).hexdigest()[:12]}"
 
     def __call__(self, device: torch.device | str) -> Features:
-        from i2i.run_onnx import open_session
+        from i2i.providers import open_session
 
         session = open_session(self.path, "cpu", 0)
         inputs, outputs = session.get_inputs(), session.get_outputs()
