@@ -127,12 +127,23 @@ def test_a_picture_does_not_notice_its_neighbors(get, name):
         np.testing.assert_allclose(together[i : i + 1], engine.run(x[i : i + 1]), atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["unet, batch norm by the picture", "resnet, instance norm"])
+SUMMED = 5e-4
+"""What 1024 pixels may differ by, a sixteenth of a level of 255: onnxruntime's InstanceNormalization adds up a million
+values in single precision, each time off by up to 6e-5, where torch stays within 4e-5 of double precision after nine
+blocks. Its operators for sums are exact enough, but take several times as long for every picture of every size."""
+
+FAR = {"unet, batch norm by the picture", "resnet, instance norm"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAR else pytest.mark.slow) for name in NETWORKS]
+)
 def test_sizes_far_from_those_that_were_compared(get, name):
     made = get(name)
     sizes = [(64, 64), (1024, 64), (40, 1000), (1024, 1024)]
-    found = parity.compare(made.net, i2i.load(made.out).engine.run, 3, sizes, batches=(1,))
-    assert found.max <= 1e-4
+    engine = i2i.load(made.out).engine
+    found = parity.compare(made.net, engine.run, engine.channels[0], sizes, batches=(1,))
+    assert found.max <= (1e-4 if name in FAR or not frozen.sees_whole(made.net) else SUMMED)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -209,6 +220,25 @@ def test_every_method_exports_its_products(name, data, tmp_path):
         expected = Translator(TorchNet(net), quiet, product)(pixels, **where)
         result = i2i.load(out, direction=product)(pixels, **where)
         assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - ZOO.keys()))
+def test_every_method_answers_like_torch_from_64_to_1024_pixels(name, data, tmp_path):
+    """Sides of the larger of picture and answer. The odd size is no multiple of more than the network needs."""
+    run = train_small(tmp_path / "run", small_recipe(name, data, images=2))
+    info = folder.read_info(out := exporting.export(run))
+    for key, product in info.products.items():
+        k, inputs = product.multiple, product.inputs
+        given = parity.with_holes(parity.pictures) if product.masked else parity.pictures
+        net, engine = Used(load_net(models.find(run), info, key), info.inference), OnnxEngine(out, info, key, "cpu")
+        small, large = (-(-side // (k * product.scale)) * k for side in (64, 1024))
+        odd = tuple((-(-side // k) | 1) * k for side in (small + 1, small + 33))
+        found = parity.compare(net, engine.run, inputs, ((small, small), odd, (large, small)), (1, 3), given)
+        assert found.max <= 1e-4, f"{key}: {found}"
+        found = parity.compare(net, engine.run, inputs, ((large, large),), (1,), given)
+        assert found.max <= (SUMMED if frozen.sees_whole(net.net) else 1e-4), f"{key}: {found}"
 
 
 class TorchNet:
