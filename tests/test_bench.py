@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from conftest import Command
-from models_for_tests import make_model
+from models_for_tests import make_model, make_sampler
 from small import SIZE, small_config, small_method, small_recipe
 from torch import nn
 
@@ -23,7 +23,7 @@ from i2i import folder, nets
 from i2i.bench import engines, measure, scale, steps
 from i2i.bench.measure import Memory, Spread
 from i2i.bench.plain import PLAIN, as_usual
-from i2i.errors import UsageError
+from i2i.errors import ModelError, UsageError
 from i2i.methods import METHODS
 from i2i.methods.base import Task
 
@@ -282,6 +282,53 @@ def test_bench_model(i2i: Command, tmp_path: Path) -> None:
     assert 0 < onnx["difference"] < 1e-4 < bf16["difference"] < 0.2
     assert "torch" in (tmp_path / "b.svg").read_text()
     assert {p.name for p in tmp_path.iterdir()} == {"mine", "b.json", "b.svg"}, "an export was left behind"
+
+
+@pytest.mark.parametrize("kind", ["classes", "styles", "holes"])
+def test_bench_of_what_draws_and_of_what_fills_holes(i2i: Command, tmp_path: Path, kind: str) -> None:
+    sizes: tuple = ()
+    if kind == "holes":
+        make_model(tmp_path / "mine", nets.ContextConfig(width=4))
+        sizes = ("--sizes", 32)
+    elif kind == "classes":
+        make_sampler(tmp_path / "mine", nets.DCGANConfig(width=8, size=(8, 12), classes=3))
+    else:
+        make_sampler(tmp_path / "mine", nets.StyleGAN2Config(width=8, most=1, layers=2, style=8, size=(8, 12)))
+    bf16_too = kind != "styles"
+    wanted = ("--engines", "bf16,onnx" if bf16_too else "onnx", "--batch", 3, *sizes)
+    code, _, err = i2i("bench", "model", "mine", *wanted, "--seconds", 0, "--no-memory", "--out", "b.json")
+    assert (code, err) == (0, "")
+    rows = {r["engine"]: r for r in json.loads((tmp_path / "b.json").read_text())["rows"]}
+    assert list(rows) == (["torch", "bf16", "onnx"] if bf16_too else ["torch", "onnx"])
+    what = ("a2b", 32) if kind == "holes" else ("sampler", 8)
+    assert {(r["product"], r["size"], r["batch"]) for r in rows.values()} == {(*what, 3)}
+    assert rows["torch"]["difference"] == 0
+    assert 0 < rows["onnx"]["difference"] < 1e-4
+    if bf16_too:
+        assert 1e-4 < rows["bf16"]["difference"] < 0.3
+    else:
+        said = "error: engine bf16: its styles stay in float32, where a whole network in bfloat16 does not run\n"
+        assert i2i("bench", "model", "mine", "--engines", "bf16") == (2, "", said)
+    assert ("Translation" if kind == "holes" else "Drawing") in (tmp_path / "b.svg").read_text()
+
+
+@pytest.mark.parametrize("option", [("--sizes", "32"), ("--direction", "a2b")], ids=" ".join)
+def test_what_draws_has_its_size_and_no_direction(i2i: Command, tmp_path: Path, option: tuple[str, str]) -> None:
+    make_sampler(tmp_path / "mine")
+    said = {
+        "--sizes": "error: mine: draws color pictures of 16 x 12, from 8 normal values: leave --sizes out\n",
+        "--direction": "error: --direction a2b: mine draws pictures and has no direction: leave it out\n",
+    }
+    assert i2i("bench", "model", "mine", *option) == (2, "", said[option[0]])
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_memory_of_what_draws(tmp_path: Path, classes: int) -> None:
+    make_sampler(tmp_path / "mine", nets.DCGANConfig(width=8, size=(8, 12), classes=classes))
+    place = engines.Place(tmp_path / "mine", folder.read_info(tmp_path / "mine"), engines.SAMPLER, "cpu")
+    engines.run_twice("torch", place, (2, 8))
+    with pytest.raises(ModelError, match=r"draws from \[N, 8\], not from \[2, 9\]"):
+        engines.run_twice("torch", place, (2, 9))
 
 
 def test_an_engine_that_is_not_there(i2i: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

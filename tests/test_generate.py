@@ -395,6 +395,6 @@ def test_the_model_card(places):
     assert "translate" not in plain
 
 
-def test_bench_measures_translation(places):
-    with pytest.raises(ModelError, match="plain: draws pictures and translates none: what is measured"):
+def test_bench_takes_no_sizes_for_what_draws_one(places):
+    with pytest.raises(UsageError, match=r"plain: draws .* pictures of .*: leave --sizes out"):
         bench(places["plain"], [16])

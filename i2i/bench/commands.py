@@ -114,7 +114,9 @@ def bench_model(
         str | None,
         typer.Option(help="torch, compile, bf16, onnx, onnx-fp16, onnx-int8, with commas; the first four that work."),
     ] = None,
-    sizes: Sizes = "256,512",
+    sizes: Annotated[
+        str | None, typer.Option(help="Pixels, height and width, with commas; 256,512. What draws has its own.")
+    ] = None,
     batch: Batch = 1,
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, if the model has both.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
@@ -126,7 +128,7 @@ def bench_model(
     from i2i.bench import engines as work
     from i2i.bench import measure
 
-    wanted, pixels = _checked(out), measure.sizes(sizes)
+    wanted, pixels = _checked(out), None if sizes is None else measure.sizes(sizes)
     chosen = None if engines is None else measure.words("--engines", engines, list(work.ENGINES))
     with progress("measuring") as bar:
         done = work.bench(
@@ -142,7 +144,8 @@ def bench_model(
     ]  # fmt: skip
     headers = ("size", "engine", "ms", "ratio (quartiles)", "differs by", "peak MiB", "rounds", "")
     bars = [(f"{r.model} {r.product}, {r.size} pixels, batch {r.batch}", r.engine, r.ratio) for r in done.rows]
-    _show(done, cells, headers, "Translation: time as a share of torch, eager, float32", bars, wanted)
+    what = "Drawing" if done.rows[0].product == work.SAMPLER else "Translation"
+    _show(done, cells, headers, f"{what}: time as a share of torch, eager, float32", bars, wanted)
 
 
 def _checked(out: Path | None) -> Path | None:

@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from i2i import choosing, measured, models
 from i2i.bench.measure import Bench, Memory, Spread, alone, fitting, interleaved, load, ratio, word
+from i2i.draw_onnx import OnnxSampler
 from i2i.errors import I2IError, MissingExtra, ModelError, UsageError
-from i2i.folder import Info, Product, read_info
+from i2i.folder import SAMPLER, Info, Product, read_info
 from i2i.run_onnx import OnnxEngine
 from i2i.transfer import Progress
 
-Run = Callable[[np.ndarray], np.ndarray]
+Run = Callable[..., np.ndarray]
+SIZES = (256, 512)  # of pictures that are translated, when nothing else is asked for
 BASE = "torch"
 ENGINES = {
     "torch": "i2i translate --precision fp32",
@@ -39,7 +42,7 @@ class Row:
 
     model: str
     product: str
-    size: int  # pixels, height and width
+    size: int  # pixels, height and width; of a model that draws, the height of what it draws
     batch: int
     engine: str
     rounds: int
@@ -52,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Place:
-    """What an engine needs to run a product; goes to another process."""
+    """What an engine needs to run a product, or what draws; goes to another process."""
 
     folder: Path
     info: Info
@@ -65,15 +68,16 @@ class Place:
 
 
 def bench(
-    model: str | Path, sizes: Sequence[int], engines: Sequence[str] | None = None, *, batch: int = 1,
+    model: str | Path, sizes: Sequence[int] | None = None, engines: Sequence[str] | None = None, *, batch: int = 1,
     direction: str | None = None, device: str = "auto", seconds: float = 10.0, memory: bool = True,
     tell: Progress = lambda stage, done, total: None,
 ) -> Bench:  # fmt: skip
-    """Times one product of a trained model in several engines, in turns, on drawn pictures.
+    """Times one product of a trained model in several engines, in turns, on made-up pictures; or what it draws with.
 
     Noise is left out everywhere, as an export must: an engine is compared, not luck.
 
     Args:
+        sizes: pixels, height and width; ``SIZES`` when None. A model that draws pictures has a size of its own.
         engines: words of ``ENGINES``, torch is always among them; None takes the usual ones that work here.
         direction: a2b or b2a; the model's default when None.
         seconds: of measuring for each size; three rounds are made in any case.
@@ -81,7 +85,8 @@ def bench(
 
     Raises:
         ModelError: no such model, or an exported one.
-        UsageError: an engine that was asked for does not work here, or the network does not take a size.
+        UsageError: an engine that was asked for does not work here, or the network does not take a size; sizes or a
+            direction for what draws.
         MissingExtra: torch, or what exporting needs, is not installed.
     """
     try:
@@ -93,6 +98,9 @@ def bench(
     folder = models.find(model, tell)
     info = read_info(folder)
     start = _place(folder, info, direction, device)
+    if info.sampler and sizes is not None:
+        raise UsageError(f"{folder}: draws {info.sampler.sentence()}: leave --sizes out")
+    pixels = (info.sampler.size[0],) if info.sampler else SIZES if sizes is None else sizes
     chosen = list(dict.fromkeys((BASE, *(USUAL if engines is None else engines))))
     done = Bench("model", str(pick_device(device)), torch.get_num_threads(), torch.__version__)
     if info.inference.dropout:
@@ -107,14 +115,14 @@ def bench(
                 if engines is not None or engine == BASE:
                     raise UsageError(f"engine {engine}: {e}") from e
                 done.notes.append(f"engine {engine} was left out: {e}")
-        for size in sizes:  # all before the first is measured
-            with fitting(f"--sizes {size}"):
-                engine_of(BASE, start)(np.zeros((batch, start.what.inputs, size, size), np.float32))
-        for size in sizes:
-            with fitting(f"--sizes {size}"):
+        for size in pixels:  # all before the first is measured
+            with fitting(_blamed(start, size)):
+                engine_of(BASE, start)(*given(start, batch, size))
+        for size in pixels:
+            with fitting(_blamed(start, size)):
                 done.rows += _rows(places, size, batch, seconds, memory, tell)
     done.load_after = load()
-    if not info.inference.dropout:  # with its noise it was not measured
+    if info.sampler is None and not info.inference.dropout:  # with its noise it was not measured
         done.notes += _kept(start, done.rows)
     return done
 
@@ -143,7 +151,9 @@ def _place(folder: Path, info: Info, direction: str | None, device: str) -> Plac
     if info.export:
         raise ModelError(f"{folder}: is an exported model: measure the one it was made from, with --engines torch,onnx")
     if info.sampler:
-        raise ModelError(f"{folder}: draws pictures and translates none: what is measured here is translation")
+        if direction is not None:
+            raise UsageError(f"--direction {direction}: {folder} draws pictures and has no direction: leave it out")
+        return Place(folder, info, SAMPLER, device)
     if not info.products:
         raise ModelError(f"{folder}: holds a classifier only, nothing that translates pictures")
     product = info.default if direction is None else direction
@@ -158,6 +168,8 @@ def _prepared(engine: str, start: Place, kept: ExitStack) -> Place:
     Raises:
         I2IError: it does not work here.
     """
+    if engine == "bf16" and start.info.sampler and start.info.sampler.styles:
+        raise UsageError("its styles stay in float32, where a whole network in bfloat16 does not run")
     if engine in ("torch", "bf16"):
         return start
     if engine == "compile":
@@ -182,19 +194,31 @@ def _try_compiler() -> None:
         raise UsageError(f"torch.compile does not work here ({said[:120]})") from e
 
 
-def _rows(places: dict[str, Place], size: int, batch: int, seconds: float, memory: bool, tell: Progress) -> list[Row]:
-    from i2i import parity
+def _blamed(start: Place, size: int) -> str:
+    """The option to change when something does not fit."""
+    return "--batch" if start.info.sampler else f"--sizes {size}"
 
+
+def given(start: Place, batch: int, size: int) -> tuple[np.ndarray, ...]:
+    """What an engine is given: pictures, with holes if those are filled; or what pictures are drawn from."""
+    from i2i import exporting_sampler, parity
+
+    if start.info.sampler:
+        return exporting_sampler.given(start.info.sampler, batch, 0, exporting_sampler.PROVEN)
+    pictures = parity.with_holes(parity.pictures) if start.what.masked else parity.pictures
+    return (pictures(batch, start.what.inputs, (size, size)),)
+
+
+def _rows(places: dict[str, Place], size: int, batch: int, seconds: float, memory: bool, tell: Progress) -> list[Row]:
     start = places[BASE]
-    given = parity.with_holes(parity.pictures) if start.what.masked else parity.pictures
-    x = given(batch, start.what.inputs, (size, size))
+    x = given(start, batch, size)
     runs: dict[str, Callable[[], object]] = {}
     answers: dict[str, np.ndarray] = {}
     for engine, place in places.items():
         tell(f"{size} pixels: first run of {engine}", 0, None)
         run = engine_of(engine, place)
-        answers[engine] = run(x)
-        runs[engine] = partial(run, x)
+        answers[engine] = run(*x)
+        runs[engine] = partial(run, *x)
     taken = interleaved(runs, seconds, lambda part: tell(f"{size} pixels", round(100 * part), 100))
     rows = []
     for engine, place in places.items():
@@ -205,29 +229,68 @@ def _rows(places: dict[str, Place], size: int, batch: int, seconds: float, memor
             model=start.info.name, product=start.product, size=size, batch=batch, engine=engine,
             rounds=len(taken[engine]), seconds=Spread.of(taken[engine]), ratio=ratio(taken, engine, BASE),
             difference=float(apart.max()), mean_difference=float(apart.mean()),
-            memory=alone(run_twice, engine, place, x.shape) if memory else None,
+            memory=alone(run_twice, engine, place, x[0].shape) if memory else None,
         )  # fmt: skip
         rows.append(row)
     return rows
 
 
 def engine_of(engine: str, place: Place) -> Run:
-    """A function float32 [N, C, H, W] in [-1, 1] -> the same, with all that it needs loaded."""
+    """A function float32 [N, C, H, W] in [-1, 1] -> the same, with all that it needs loaded; of what draws, a function
+    of ``given``."""
     if engine.startswith("onnx"):
-        return OnnxEngine(place.folder, place.info, place.product, place.device).run
+        if place.info.sampler is None:
+            return OnnxEngine(place.folder, place.info, place.product, place.device).run
+        sampler = OnnxSampler(place.folder, place.info, place.device)
+        return _by_style(sampler.run) if sampler.styles else sampler.run
     import torch
 
-    from i2i.run_torch import TorchEngine
+    if place.info.sampler is None:
+        from i2i.run_torch import TorchEngine
 
-    precision = "bf16" if engine == "bf16" else "fp32"
-    torch_engine = TorchEngine(place.folder, place.info, place.product, place.device, precision=precision)
+        precision = "bf16" if engine == "bf16" else "fp32"
+        translating = TorchEngine(place.folder, place.info, place.product, place.device, precision=precision)
+        run, net = translating.run, translating.net.net
+    else:
+        run, net = _drawing(engine, place)
     if engine == "compile":
         torch.compiler.reset()  # what was compiled for another size counts against the number of variants
-        torch_engine.net.net.compile(dynamic=False)
-    return torch_engine.run
+        net.compile(dynamic=False)
+    return run
+
+
+def _drawing(engine: str, place: Place) -> tuple[Run, Any]:
+    """How torch draws, and by which network."""
+    import torch
+
+    from i2i.draw_torch import TorchSampler
+
+    sampler = TorchSampler(place.folder, place.info, place.device)
+    net, device = sampler.net, sampler.device
+    if engine != "bf16":
+        styled = place.info.sampler is not None and place.info.sampler.styles
+        return _by_style(sampler.run) if styled else sampler.run, net
+    net.to(torch.bfloat16).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run(*given: np.ndarray) -> np.ndarray:
+        tensors = [torch.from_numpy(x).to(device) for x in given]
+        return net(*(x.to(torch.bfloat16) if x.is_floating_point() else x for x in tensors)).float().cpu().numpy()
+
+    return run, net
+
+
+def _by_style(run: Run) -> Run:
+    return lambda z, truncation: run(z, truncation=truncation)
 
 
 def run_twice(engine: str, place: Place, shape: tuple[int, ...]) -> None:
-    run, x = engine_of(engine, place), np.zeros(shape, np.float32)
-    run(x)
-    run(x)
+    """Of nothing but zeros: what makes pictures would bring torch into the memory of those that need none."""
+    run, said = engine_of(engine, place), place.info.sampler
+    x = [np.zeros(shape, np.float32)]
+    if said and said.styles:
+        x.append(np.ones(len(x[0]), np.float32))
+    elif said and said.classes:
+        x.append(np.zeros(len(x[0]), np.int64))
+    run(*x)
+    run(*x)
