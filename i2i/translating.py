@@ -39,7 +39,9 @@ def translate(
         Path | None, typer.Option(help="For models that fill holes: white is filled; as large as the picture.")
     ] = None,
     box: Annotated[str | None, typer.Option(help="The same as a box: x,y,width,height in pixels.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; exported models: cuda-graphs too.")
+    ] = "auto",
     seed: Annotated[int | None, typer.Option(help="Of the noise, for models that have some.")] = None,
     memory: Annotated[
         str | None, typer.Option(help="What a picture may take, like 2GB; half of what is free if not given.")

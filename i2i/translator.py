@@ -89,7 +89,7 @@ def load(
             such as "horse2zebra", or one on the Hub such as "hf://owner/name", which are fetched at their first use.
         direction: "a2b" or "b2a"; None is the model's own default.
         device: "auto" (the best there is), cpu, cuda, cuda:1, mps; an exported model also knows tensorrt, openvino,
-            coreml and directml.
+            coreml, directml, and cuda-graphs: for many pictures of few sizes, whose work is recorded and replayed.
         seed: of the noise, for a model that has some; None is the model's own. Of pictures that are drawn; None is 0.
         progress: told how far the fetching of a model is.
         memory: what one picture and its translation may take beside the program, like "2GB"; None is half of what is
