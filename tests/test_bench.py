@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 from conftest import Command
@@ -284,7 +285,7 @@ def test_bench_model(i2i: Command, tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"mine", "b.json", "b.svg"}, "an export was left behind"
 
 
-@pytest.mark.parametrize("kind", ["classes", "styles", "holes"])
+@pytest.mark.parametrize("kind", ["classes", *(pytest.param(k, marks=pytest.mark.slow) for k in ("styles", "holes"))])
 def test_bench_of_what_draws_and_of_what_fills_holes(i2i: Command, tmp_path: Path, kind: str) -> None:
     sizes: tuple = ()
     if kind == "holes":
@@ -310,6 +311,15 @@ def test_bench_of_what_draws_and_of_what_fills_holes(i2i: Command, tmp_path: Pat
         said = "error: engine bf16: its styles stay in float32, where a whole network in bfloat16 does not run\n"
         assert i2i("bench", "model", "mine", "--engines", "bf16") == (2, "", said)
     assert ("Translation" if kind == "holes" else "Drawing") in (tmp_path / "b.svg").read_text()
+
+
+def test_what_fills_holes_is_given_some(tmp_path: Path) -> None:
+    make_model(tmp_path / "mine", nets.ContextConfig(width=4))
+    place = engines.Place(tmp_path / "mine", folder.read_info(tmp_path / "mine"), "a2b", "cpu")
+    (x,) = engines.given(place, 2, 32)
+    assert x.shape == (2, 4, 32, 32)
+    assert set(np.unique(x[:, 3])) == {0, 1}
+    assert engines.engine_of("torch", place)(x).shape == (2, 3, 32, 32)
 
 
 @pytest.mark.parametrize("option", [("--sizes", "32"), ("--direction", "a2b")], ids=" ".join)
