@@ -51,7 +51,7 @@ def load_sampler(folder: Path, info: Info) -> nn.Module:
     if said is None:
         raise ModelError(f"{folder}: holds no network that draws pictures")
     try:
-        config = TypeAdapter(nets.Drawer).validate_python(said.generator)
+        config = TypeAdapter(nets.AnyDrawer).validate_python(said.generator)
     except ValidationError as e:
         raise unknown(folder, SAMPLER, e) from e
     with torch.device("meta"):  # no first weights are drawn, and shapes are computed without a number

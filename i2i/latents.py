@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Z, LABELS, TRUNCATION = "z", "labels", "truncation"
 """What an exported network calls its inputs; the second one if it knows classes, the third one if it has styles."""
 
+MOST = 65536
+"""Values of noise that a row of z has at most."""
+
 
 class Latent(Strict):
     """The input z of a generator that draws pictures: [noise, one-hot choices, codes], one row for each picture.
@@ -23,7 +26,7 @@ class Latent(Strict):
     ``choices`` and ``codes`` values that are uniform in [-1, 1].
     """
 
-    noise: int = Field(ge=1, le=65536)
+    noise: int = Field(ge=1, le=MOST)
     prior: Literal["normal", "uniform"] = "normal"
     choices: tuple[int, ...] = ()
     codes: int = Field(0, ge=0, le=4096)

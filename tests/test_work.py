@@ -47,6 +47,7 @@ WORK = {
     "gan": Work(flops=668544, runs={"G": 1, "D": 2}),
     "gan_qp": Work(flops=9461760, runs={"G": 1, "D": 2}),
     "infogan": Work(flops=9553920, runs={"G": 1, "D": 3}),
+    "lapgan": Work(flops=35109888, runs={"G": 1, "D": 3}),
     "lsgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
     "o_gan": Work(flops=11108352, runs={"G": 1, "E": 3}),
     "pix2pix": Work(flops=12122112, runs={"G": 1, "D": 3}),

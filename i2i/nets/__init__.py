@@ -15,6 +15,7 @@ from i2i.nets.encdec import EncDec, EncDecConfig
 from i2i.nets.flat_unet import FlatContext, FlatContextConfig, FlatUNet, FlatUNetConfig
 from i2i.nets.judge import Judge, JudgeConfig
 from i2i.nets.lab import LabUNet, LabUNetConfig
+from i2i.nets.lapgan import LapGAN, LapGANConfig, LapGANCritic, LapGANCriticConfig
 from i2i.nets.mlp import MLP, CodeCritic, CodeCriticConfig, MLPConfig, MLPCritic, MLPCriticConfig
 from i2i.nets.msrresnet import MSRResNet, MSRResNetConfig
 from i2i.nets.patch import PatchConfig, patch, receptive_field
@@ -31,14 +32,14 @@ from i2i.nets.whole import Whole, WholeConfig
 from i2i.strict import Strict
 
 __all__ = [
-    "NETS", "AnyGenerator", "Classifier", "CodeCriticConfig", "Context", "ContextConfig", "Critic", "DCGANConfig",
-    "DCGANCriticConfig", "DigitsConfig", "Discriminator", "Drawer", "EncDec", "EncDecConfig", "FlatContextConfig",
-    "FlatUNetConfig", "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig", "MLPConfig",
-    "MLPCriticConfig", "MSRResNetConfig", "NoisyConfig", "Norm", "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig",
-    "ResNet", "ResNetConfig", "SNGANConfig", "SNGANCriticConfig", "SRResNetConfig", "SRResNetTanhConfig",
-    "StyleGAN2Config", "StyleGAN2CriticConfig", "StyleGANConfig", "StyleGANCriticConfig", "UNet", "UNetConfig", "Up",
-    "WholeConfig", "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from",
-    "takes_mask",
+    "NETS", "AnyDrawer", "AnyGenerator", "Classifier", "CodeCriticConfig", "Context", "ContextConfig", "Critic",
+    "DCGANConfig", "DCGANCriticConfig", "DigitsConfig", "Discriminator", "Drawer", "EncDec", "EncDecConfig",
+    "FlatContextConfig", "FlatUNetConfig", "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig",
+    "LapGANConfig", "LapGANCriticConfig", "MLPConfig", "MLPCriticConfig", "MSRResNetConfig", "NoisyConfig", "Norm",
+    "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet", "ResNetConfig", "SNGANConfig",
+    "SNGANCriticConfig", "SRResNetConfig", "SRResNetTanhConfig", "StyleGAN2Config", "StyleGAN2CriticConfig",
+    "StyleGANConfig", "StyleGANCriticConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count", "initialise",
+    "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -66,6 +67,8 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "dcgan_critic": DCGANCritic,
     "sngan": SNGAN,
     "sngan_critic": SNGANCritic,
+    "lapgan": LapGAN,
+    "lapgan_critic": LapGANCritic,
     "stylegan": StyleGAN,
     "stylegan_critic": StyleGANCritic,
     "stylegan2": StyleGAN2,
@@ -91,7 +94,9 @@ AnyGenerator = Annotated[
 """What a trained model may hold: also networks of other projects, which nothing here trains."""
 Discriminator = PatchConfig
 Drawer = Annotated[MLPConfig | DCGANConfig | SNGANConfig | StyleGANConfig | StyleGAN2Config, Field(discriminator="net")]
-"""What draws pictures from random numbers, see ``i2i.nets.drawn``."""
+"""What draws pictures from random numbers in any method, see ``i2i.nets.drawn``."""
+AnyDrawer = Annotated[Drawer | LapGANConfig, Field(discriminator="net")]
+"""What a trained model may draw with: also a network that a single method trains."""
 Critic = Annotated[
     MLPCriticConfig | DCGANCriticConfig | SNGANCriticConfig | StyleGANCriticConfig | StyleGAN2CriticConfig,
     Field(discriminator="net"),

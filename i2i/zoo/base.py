@@ -32,11 +32,12 @@ class Drawing(Method):
     classes: int = 0
     inference = Inference(norm="running", dropout=False)
 
-    def __init__(self, cfg: Any, task: Task, classes: int = 0):
-        """Builds G, with fresh weights, from the ``generator``, ``latent`` and ``init`` of ``cfg``."""
+    def __init__(self, cfg: Any, task: Task, classes: int = 0, latent: Latent | None = None):
+        """Builds G, with fresh weights, from the ``generator``, ``latent`` and ``init`` of ``cfg``; ``latent`` may be
+        another one."""
         super().__init__()
-        self.cfg, self.latent, self.classes = cfg, cfg.latent, classes
-        self.G = new_drawer(cfg.generator, cfg.latent, task, cfg.init, classes)
+        self.cfg, self.latent, self.classes = cfg, latent or cfg.latent, classes
+        self.G = new_drawer(cfg.generator, self.latent, task, cfg.init, classes)
         self.products = {"sampler": self.G}
 
     def draw(self, like: Tensor) -> Tensor:

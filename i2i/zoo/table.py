@@ -24,6 +24,7 @@ from i2i.zoo.bigan import BiGAN
 from i2i.zoo.cgan import CGAN
 from i2i.zoo.ebgan import EBGAN
 from i2i.zoo.infogan import InfoGAN
+from i2i.zoo.lapgan import LAPGAN
 from i2i.zoo.o_gan import OGAN
 from i2i.zoo.penalties import GP, QP, R1, Div, Dragan
 from i2i.zoo.projection import Projection
@@ -124,6 +125,7 @@ ZOO: dict[str, type[Method]] = {
     **{line.__name__: line for line in LINES},
     "ebgan": EBGAN,
     "began": BEGAN,
+    "lapgan": LAPGAN,
     "stylegan2": StyleGAN2,
     "vae": VAE,
     "cgan": CGAN,
