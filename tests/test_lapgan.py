@@ -33,16 +33,17 @@ def small(**changes: object) -> LapGAN:
 @pytest.mark.parametrize(
     ("size", "sides"),
     [
-        ((28, 28), [28, 14, 7]),
-        ((32, 48), [32, 16, 8]),
-        ((64, 64), [64, 32, 16, 8]),
-        ((36, 60), [36, 18, 9]),
+        ((28, 28), [7, 14, 28]),
+        ((32, 48), [8, 16, 32]),
+        ((64, 64), [8, 16, 32, 64]),
+        ((36, 60), [9, 18, 36]),
         ((15, 20), [15]),
     ],
 )
 def test_pictures_are_halved_while_both_sides_are_even_and_7_pixels_remain(size, sides) -> None:
     assert [height for height, _ in sizes(size)] == sides
-    assert planes(size) == [height * width for height, width in sizes(size)[:-1]]
+    assert planes(size) == [height * width for height, width in sizes(size)[1:]]
+    assert sizes(size)[-1] == size
 
 
 def test_halving_is_the_filter_1_3_3_1() -> None:
@@ -62,12 +63,12 @@ def test_smooth_pictures_and_details_give_the_picture_back(size: tuple[int, int]
     x = torch.rand(2, 3, *size) * 2 - 1
     levels = pyramid(x)
     assert [tuple(real.shape[2:]) for real, _ in levels] == sizes(size)
-    assert levels[0][0] is x
-    assert levels[-1][1] is None
-    details = [real - low for real, low in levels[:-1]]
+    assert levels[-1][0] is x
+    assert levels[0][1] is None
+    details = [real - low for real, low in levels[1:]]
     assert all(detail.abs().max() > 0.1 for detail in details)
-    again = levels[-1][0]
-    for detail in reversed(details):
+    again = levels[0][0]
+    for detail in details:
         again = BlurUp()(again) + detail
     torch.testing.assert_close(again, x, rtol=0, atol=1e-6)
 
@@ -78,35 +79,35 @@ def test_smooth_pictures_and_details_give_the_picture_back(size: tuple[int, int]
 def test_the_parameters_of_each_level() -> None:
     generator = nets.build(LapGANConfig(width=32, latent=1080, outputs=1, **DIGIT))
     assert [count(net) for net in generator.levels] == [
-        *[2 * 32 * 25 + 32 + 32 * 32 * 25 + 32 + 32 * 25 + 1] * 2,
         100 * 1200 + 1200 + 1200 * 1200 + 1200 + 1200 * 49 + 49,
+        *[2 * 32 * 25 + 32 + 32 * 32 * 25 + 32 + 32 * 25 + 1] * 2,
     ]
     critic = nets.build(LapGANCriticConfig(width=32, inputs=1, **DIGIT))
     convolutions = 32 * 25 + 32 + 32 * 64 * 25 + 64
     assert [count(net) for net in critic.levels] == [
-        convolutions + 64 * 7 * 7 + 1,
-        convolutions + 64 * 4 * 4 + 1,
         49 * 600 + 600 + 600 * 600 + 600 + 600 + 1,
+        convolutions + 64 * 4 * 4 + 1,
+        convolutions + 64 * 7 * 7 + 1,
     ]
 
 
 def test_a_picture_is_drawn_by_the_chain_of_all_levels() -> None:
     net = small()
     z = torch.randn(2, 784 + 196 + 5)
-    finest, middle, coarsest = net.parts(z)
-    assert torch.equal(torch.cat([finest, middle, coarsest], 1), z)
-    x = net.levels[2](coarsest)
+    coarsest, middle, finest = net.parts(z)
+    assert torch.equal(torch.cat([middle, finest, coarsest], 1), z)
+    x = net.levels[0](coarsest)
     assert x.shape == (2, 1, 7, 7)
-    for net_k, noise, side in ((net.levels[1], middle, 14), (net.levels[0], finest, 28)):
+    for net_k, noise, side in ((net.levels[1], middle, 14), (net.levels[2], finest, 28)):
         low = BlurUp()(x)
         x = (low + net_k.model(torch.cat([low, noise.view(2, 1, side, side)], 1))).clamp(-1, 1)
     torch.testing.assert_close(net(z), x)
     assert x.std() > 0.1
-    for detail in net.levels[:2]:
+    for detail in net.levels[1:]:
         nn.init.zeros_(detail.model[-1].weight)
         nn.init.zeros_(detail.model[-1].bias)
-    torch.testing.assert_close(net(z), BlurUp()(BlurUp()(net.levels[2](coarsest))))
-    nn.init.constant_(net.levels[0].model[-1].bias, 3.0)
+    torch.testing.assert_close(net(z), BlurUp()(BlurUp()(net.levels[0](coarsest))))
+    nn.init.constant_(net.levels[2].model[-1].bias, 3.0)
     assert torch.equal(net(z), torch.ones(2, 1, 28, 28))
 
 
@@ -115,7 +116,7 @@ def test_critics_leave_features_out_in_training_alone() -> None:
     critic = nets.build(LapGANCriticConfig(width=4, dense=16, dropout=0.5, inputs=1, **DIGIT))
     whole = nets.build(LapGANCriticConfig(width=4, dense=16, dropout=0, inputs=1, **DIGIT))
     whole.load_state_dict(critic.state_dict())
-    for net, same, side in zip(critic.levels, whole.levels, (28, 14, 7), strict=True):
+    for net, same, side in zip(critic.levels, whole.levels, (7, 14, 28), strict=True):
         x = torch.randn(3, 1, side, side)
         assert net(x).shape == (3, 1)
         assert not torch.equal(net(x), net(x))
@@ -145,23 +146,22 @@ def test_the_latent_is_that_of_the_coarsest_level_and_planes_of_noise() -> None:
     method = lapgan(latent={"noise": 6, "prior": "normal", "codes": 2})
     assert (method.latent.noise, method.latent.size) == (32 * 32 + 16 * 16 + 6, 32 * 32 + 16 * 16 + 8)
     assert method.latent.prior == "normal"
-    assert [part.shape[1] for part in method.G.parts(torch.zeros(1, method.latent.size))] == [1024, 256, 8]
+    assert [part.shape[1] for part in method.G.parts(torch.zeros(1, method.latent.size))] == [8, 256, 1024]
     assert method.described(method.G).latent == method.latent
 
 
 @pytest.mark.parametrize("gan", ["vanilla", "lsgan"])
 def test_the_moves_by_hand(gan: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Critics answer with the mean of what they are shown: 1/2 for real pictures; detail is (k + 1) / 8."""
+    """Critics answer with the mean of what they are shown: 1/2 for real pictures; detail is k / 8."""
     method = lapgan(gan=gan)
     for k, critic in enumerate(method.D.levels):
         monkeypatch.setattr(critic, "forward", lambda x: x.mean((1, 2, 3))[:, None])
-        monkeypatch.setattr(method.G.levels[k], "forward", lambda noise, low, k=k: low * 0 + (k + 1) / 8)
+        monkeypatch.setattr(method.G.levels[k], "forward", lambda noise, low, k=k: low * 0 + k / 8)
     batch = Images(torch.full((2, 1, 32, 32), 0.5), torch.tensor([-1, -1]))
-    monkeypatch.setattr(method.G.levels[2], "forward", lambda z: torch.full((2, 1, 8, 8), 0.25))
+    monkeypatch.setattr(method.G.levels[0], "forward", lambda z: torch.full((2, 1, 8, 8), 0.25))
     found = moves(method, batch=batch)
-    assert [who for who, _ in found] == ["D2", "G2", "D1", "G1", "D0", "G0"]
-    assert list(method.players) == ["D2", "G2", "D1", "G1", "D0", "G0"]
-    logits = {2: 0.25, 1: 0.5 + 2 / 8, 0: 0.5 + 1 / 8}  # of fakes: l + h
+    assert [who for who, _ in found] == list(method.players) == ["D0", "G0", "D1", "G1", "D2", "G2"]
+    logits = {0: 0.25, 1: 0.5 + 1 / 8, 2: 0.5 + 2 / 8}  # of fakes: l + h
     for who, terms in found:
         fake = logits[int(who[1])]
         if gan == "vanilla":
@@ -188,7 +188,7 @@ def test_each_level_learns_from_its_own_pictures_alone() -> None:
 
 def test_detail_is_drawn_beside_real_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     method, seen = lapgan(), {}
-    for k in (0, 1):
+    for k in (1, 2):
 
         def detail(noise: Tensor, low: Tensor, k: int = k) -> Tensor:
             seen[k] = low
@@ -197,7 +197,7 @@ def test_detail_is_drawn_beside_real_pictures(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(method.G.levels[k], "forward", detail)
     batch = pictures()
     for who, terms in moves(method, batch=batch):
-        if who in ("D0", "D1"):
+        if who in ("D1", "D2"):
             assert terms["fake"].isfinite()
-    for k, (_, low) in enumerate(pyramid(batch.x)[:-1]):
+    for k, (_, low) in enumerate(pyramid(batch.x)[1:], 1):
         assert torch.equal(seen[k], low)

@@ -1,7 +1,8 @@
 """LAPGAN: Denton, Chintala, Szlam, Fergus 2015, "Deep Generative Image Models using a Laplacian Pyramid of Adversarial
 Networks", arXiv:1506.05751: the pyramid, the generators of its levels as one chain, and their critics.
 
-Level 0 is the whole picture, each further one half as large: 28, 14 and 7 pixels, or 64, 32, 16 and 8.
+Level 0 is the coarsest, each further one twice as large: 7, 14 and 28 pixels, or 8, 16, 32 and 64. The paper counts
+from the other end.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ SMALLEST = 7
 def sizes(size: Size) -> list[Size]:
     """The levels of pictures of ``size``, which are halved while both sides are even and 7 pixels remain."""
     found = [size]
-    while not any(side % 2 for side in found[-1]) and min(found[-1]) >= 2 * SMALLEST:
-        found.append((found[-1][0] // 2, found[-1][1] // 2))
+    while not any(side % 2 for side in found[0]) and min(found[0]) >= 2 * SMALLEST:
+        found.insert(0, (found[0][0] // 2, found[0][1] // 2))
     return found
 
 
 def planes(size: Size) -> list[int]:
-    """How many values of z are a plane of noise, of each level but the coarsest, the largest first."""
-    return [height * width for height, width in sizes(size)[:-1]]
+    """How many values of z are a plane of noise, of each level but the coarsest."""
+    return [height * width for height, width in sizes(size)[1:]]
 
 
 class LapGANConfig(DrawsConfig):
@@ -59,8 +60,7 @@ class LapGAN(nn.Module):
     def __init__(self, config: LapGANConfig):
         super().__init__()
         self.config = config
-        levels, noise = sizes(config.size), planes(config.size)
-        height, width = config.size
+        noise, (height, width) = planes(config.size), config.size
         if not noise:
             raise ModelError(f"a Laplacian pyramid needs even sides of at least 14 pixels, not {height}x{width}")
         if config.latent <= sum(noise):
@@ -69,22 +69,22 @@ class LapGAN(nn.Module):
         if config.classes:
             raise ModelError("LAPGAN knows no classes")
         self.values = [*noise, config.latent - sum(noise)]
-        coarsest = Coarsest(self.values[-1], config.dense, config.outputs, levels[-1])
-        details = [Detail(config.width, config.outputs) for _ in noise]
-        self.levels = nn.ModuleList([*details, coarsest])
+        coarsest = Coarsest(self.values[-1], config.dense, config.outputs, sizes(config.size)[0])
+        self.levels = nn.ModuleList([coarsest, *(Detail(config.width, config.outputs) for _ in noise)])
         self.up = BlurUp()
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         check_asked(z, labels, self.config)
-        *finer, last = enumerate(self.parts(z))
-        x = self.level(*last)
-        for k, part in reversed(finer):
+        first, *finer = self.parts(z)
+        x = self.level(0, first)
+        for k, part in enumerate(finer, 1):
             x = self.level(k, part, self.up(x))
         return x
 
-    def parts(self, z: Tensor) -> tuple[Tensor, ...]:
-        """What each level draws from, that of level 0 first."""
-        return z.split(self.values, 1)
+    def parts(self, z: Tensor) -> list[Tensor]:
+        """What each level draws from."""
+        *noise, coarsest = z.split(self.values, 1)
+        return [coarsest, *noise]
 
     def level(self, k: int, part: Tensor, low: Tensor | None = None) -> Tensor:
         """What level ``k`` draws from its part of z and, but for the coarsest, from the smooth picture ``low``, which
@@ -129,14 +129,14 @@ def halved(x: Tensor) -> Tensor:
 
 
 def pyramid(x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
-    """Of each level, from the whole picture to the coarsest: what is real there, and the smooth picture that detail
-    is added to, for the coarsest None (arXiv:1506.05751, eq. 3: what is real less what is smooth is the detail)."""
+    """Of each level: what is real there, and the smooth picture that detail is added to, for the coarsest None
+    (arXiv:1506.05751, eq. 3: what is real less what is smooth is the detail)."""
     found: list[tuple[Tensor, Tensor | None]] = []
     for _ in planes((x.shape[2], x.shape[3])):
         small = halved(x)
-        found.append((x, BlurUp()(small)))
+        found.insert(0, (x, BlurUp()(small)))
         x = small
-    return [*found, (x, None)]
+    return [(x, None), *found]
 
 
 class LapGANCriticConfig(Strict):
@@ -159,9 +159,8 @@ class LapGANCritic(nn.Module):
     def __init__(self, config: LapGANCriticConfig):
         super().__init__()
         self.config = config
-        *larger, coarsest = sizes(config.size)
-        convolutional = [_convolutional(config, size) for size in larger]
-        self.levels = nn.ModuleList([*convolutional, _dense(config, coarsest)])
+        coarsest, *larger = sizes(config.size)
+        self.levels = nn.ModuleList([_dense(config, coarsest), *(_convolutional(config, size) for size in larger)])
 
 
 def _dense(config: LapGANCriticConfig, size: Size) -> nn.Module:

@@ -18,9 +18,9 @@ from i2i.zoo.base import Drawing, new_critic
 
 
 class LAPGAN(Drawing):
-    """A game for each level of a Laplacian pyramid: ``G2`` draws small pictures, ``G1`` and ``G0`` the detail of what
-    is twice as large, each given the smooth one of a real picture; ``D2``, ``D1`` and ``D0`` see what comes of it
-    (arXiv:1506.05751, section 3.2 and algorithm 1). No level learns from another one; a picture is drawn by all.
+    """A game for each level of a Laplacian pyramid: ``G0`` draws small pictures, ``G1``, ``G2`` ... the detail of what
+    is twice as large each time, beside the smooth one of a real picture; ``D0``, ``D1``, ``D2`` ... see what comes of
+    it (arXiv:1506.05751, section 3.2 and algorithm 1). No level learns from another one; a picture is drawn by all.
 
     ``latent`` is that of the coarsest level; the planes of noise of the others come before it. Here all levels learn
     in one step, by Adam, D's units are leaky, and classes are not told.
@@ -38,15 +38,14 @@ class LAPGAN(Drawing):
         super().__init__(cfg, task, latent=with_planes(cfg.latent, task))
         self.game = GAMES[cfg.gan]
         self.D: Any = new_critic(cfg.discriminator, task, cfg.init)
-        self.levels = list(reversed(range(len(planes(task.size)) + 1)))  # from the coarsest on
         both: list[tuple[str, Any]] = [("D", self.D), ("G", self.G)]
-        self.players = {f"{who}{k}": [net.levels[k]] for k in self.levels for who, net in both}
+        levels = range(1 + len(planes(task.size)))
+        self.players = {f"{who}{k}": [net.levels[k]] for k in levels for who, net in both}
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:
         net: Any = self.G
-        z, real = net.parts(self.draw(batch.x)), pyramid(batch.x)
-        for k in self.levels:
-            x, low = real[k]
+        z = net.parts(self.draw(batch.x))
+        for k, (x, low) in enumerate(pyramid(batch.x)):
             fake, critic = net.level(k, z[k], low), self.D.levels[k]
             yield f"D{k}", {"real": self.game.real(critic(x)), "fake": self.game.fake(critic(fake.detach()))}
             yield f"G{k}", {"gan": self.game.fool(critic(fake))}
