@@ -77,11 +77,12 @@ def test_smooth_pictures_and_details_give_the_picture_back(size: tuple[int, int]
 
 
 def test_the_parameters_of_each_level() -> None:
-    generator = nets.build(LapGANConfig(width=32, latent=1080, outputs=1, **DIGIT))
-    assert [count(net) for net in generator.levels] == [
-        100 * 1200 + 1200 + 1200 * 1200 + 1200 + 1200 * 49 + 49,
-        *[2 * 32 * 25 + 32 + 32 * 32 * 25 + 32 + 32 * 25 + 1] * 2,
-    ]
+    for norm, more in (("none", 0), ("batch", 2 * 2 * 1200)):
+        generator = nets.build(LapGANConfig(width=32, latent=1080, norm=norm, outputs=1, **DIGIT))
+        assert [count(net) for net in generator.levels] == [
+            100 * 1200 + 1200 + 1200 * 1200 + 1200 + more + 1200 * 49 + 49,
+            *[2 * 32 * 25 + 32 + 32 * 32 * 25 + 32 + 32 * 25 + 1] * 2,
+        ]
     critic = nets.build(LapGANCriticConfig(width=32, inputs=1, **DIGIT))
     convolutions = 32 * 25 + 32 + 32 * 64 * 25 + 64
     assert [count(net) for net in critic.levels] == [

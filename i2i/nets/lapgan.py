@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.errors import ModelError
-from i2i.nets.blocks import Pixels
+from i2i.nets.blocks import PairNorm, Pixels
 from i2i.nets.blur import BlurUp
 from i2i.nets.drawn import DrawsConfig, check_asked
 from i2i.strict import Strict
@@ -41,11 +41,13 @@ def planes(size: Size) -> list[int]:
 
 class LapGANConfig(DrawsConfig):
     """``dense`` units in both hidden layers of the coarsest level, ``width`` channels in those of all others. The
-    paper's, for 32 pixels: 1200 and 64. Of z, the first values are planes of noise, see ``planes``."""
+    paper's, for 32 pixels: 1200 and 64. Of z, the first values are planes of noise, see ``planes``. ``norm`` is that of
+    the coarsest level: the paper has none, and without it small digits were soon all the same."""
 
     net: Literal["lapgan"] = "lapgan"
     width: int = Field(64, ge=1, le=1024)
     dense: int = Field(1200, ge=1, le=65536)
+    norm: Literal["batch", "none"] = "batch"
 
 
 class LapGAN(nn.Module):
@@ -69,7 +71,7 @@ class LapGAN(nn.Module):
         if config.classes:
             raise ModelError("LAPGAN knows no classes")
         self.values = [*noise, config.latent - sum(noise)]
-        coarsest = Coarsest(self.values[-1], config.dense, config.outputs, sizes(config.size)[0])
+        coarsest = Coarsest(self.values[-1], config, sizes(config.size)[0])
         self.levels = nn.ModuleList([coarsest, *(Detail(config.width, config.outputs) for _ in noise)])
         self.up = BlurUp()
 
@@ -96,11 +98,13 @@ class LapGAN(nn.Module):
 class Coarsest(nn.Module):
     """[N, inputs] -> [N, outputs, H, W] in [-1, 1]: fully connected, two hidden layers."""
 
-    def __init__(self, inputs: int, width: int, outputs: int, size: Size):
+    def __init__(self, inputs: int, config: LapGANConfig, size: Size):
         super().__init__()
-        self.shape = (outputs, *size)
-        hidden = [nn.Linear(inputs, width), nn.ReLU(True), nn.Linear(width, width), nn.ReLU(True)]
-        self.model = nn.Sequential(*hidden, nn.Linear(width, math.prod(self.shape)), nn.Tanh())
+        self.shape, width, layers = (config.outputs, *size), config.dense, list[nn.Module]()
+        for given in (inputs, width):
+            norm = [PairNorm(width)] if config.norm == "batch" else []
+            layers += [nn.Linear(given, width), *norm, nn.ReLU(True)]
+        self.model = nn.Sequential(*layers, nn.Linear(width, math.prod(self.shape)), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         return self.model(z).unflatten(1, self.shape)
