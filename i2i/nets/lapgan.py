@@ -40,9 +40,9 @@ def planes(size: Size) -> list[int]:
 
 
 class LapGANConfig(DrawsConfig):
-    """``dense`` units in both hidden layers of the coarsest level, ``width`` channels in those of all others. The
-    paper's, for 32 pixels: 1200 and 64. Of z, the first values are planes of noise, see ``planes``. ``norm`` is that of
-    the coarsest level: the paper has none, and without it small digits were soon all the same."""
+    """``dense`` units in both hidden layers of the coarsest level (the paper has 1200), ``width`` channels in those of
+    all others. Of z, the first values are planes of noise, see ``planes``. ``norm`` is that of the coarsest level: the
+    paper has none, and without it small digits were soon all the same."""
 
     net: Literal["lapgan"] = "lapgan"
     width: int = Field(64, ge=1, le=1024)
@@ -52,8 +52,8 @@ class LapGANConfig(DrawsConfig):
 
 class LapGAN(nn.Module):
     """A generator: [N, latent] -> [N, outputs, H, W] in [-1, 1]. The coarsest level draws a picture; each further one
-    doubles it, smoothly, and adds the detail that it draws (arXiv:1506.05751, section 3.2). Ours: the sum is clamped,
-    so that black can be black.
+    doubles it, smoothly, and adds the detail that it draws (arXiv:1506.05751, eq. 5). Ours: the sum is clamped, so that
+    black can be black.
 
     Raises:
         ModelError: the size has a single level, z has no value beside the planes, or it is built for classes.
@@ -112,7 +112,7 @@ class Coarsest(nn.Module):
 
 class Detail(nn.Module):
     """Noise [N, H x W] and a smooth picture [N, C, H, W] -> detail [N, C, H, W]: three convolutions, which see the
-    noise as one more channel (arXiv:1506.05751, section 4.1), no norm and a linear end."""
+    noise as one more channel (arXiv:1506.05751, section 3), no norm and a linear end."""
 
     def __init__(self, width: int, channels: int):
         super().__init__()

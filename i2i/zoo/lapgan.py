@@ -20,7 +20,7 @@ from i2i.zoo.base import Drawing, new_critic
 class LAPGAN(Drawing):
     """A game for each level of a Laplacian pyramid: ``G0`` draws small pictures, ``G1``, ``G2`` ... the detail of what
     is twice as large each time, beside the smooth one of a real picture; ``D0``, ``D1``, ``D2`` ... see what comes of
-    it (arXiv:1506.05751, section 3.2 and algorithm 1). No level learns from another one; a picture is drawn by all.
+    it (arXiv:1506.05751, section 2.3). No level learns from another one; a picture is drawn by all.
 
     ``latent`` is that of the coarsest level; the planes of noise of the others come before it. Here all levels learn
     in one step, by Adam, D's units are leaky, and classes are not told.
