@@ -11,6 +11,7 @@ import torch
 from small import small_recipe, train_small
 from test_zoo import made, moves, pictures, read_by
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 import i2i
 from i2i import nets, recipe
@@ -18,9 +19,11 @@ from i2i.data.batches import Images, Labelled
 from i2i.errors import ModelError, RecipeError
 from i2i.evaluating import evaluate
 from i2i.folder import read_info
+from i2i.losses import orthogonal_penalty
 from i2i.methods.base import Task
-from i2i.nets import DCGANConfig, DCGANCriticConfig, MLPCriticConfig, count
-from i2i.nets.conditional import ConditionalNorm, projected
+from i2i.nets import DCGANConfig, DCGANCriticConfig, MLPCriticConfig, SNGANConfig, SNGANCriticConfig, count
+from i2i.nets.attention import Attention
+from i2i.nets.conditional import ConditionalNorm, EmbeddedNorm, projected
 from i2i.nets.minibatch import MinibatchDiscrimination
 from i2i.nets.used import Used
 from i2i.zoo import ZOO
@@ -52,16 +55,36 @@ def test_with_conditional_norms_the_norms_alone_are_told() -> None:
     assert not torch.allclose(before, net(z, torch.tensor([2])))
 
 
+def test_a_norm_told_by_an_embedding_by_hand() -> None:
+    norm = EmbeddedNorm(2, 3, lambda layer: layer)
+    norm.scale.weight.data = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+    norm.shift.weight.data = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 0.5]])
+    x = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1).expand(2, 2, 1, 1)  # mean 0, variance 1
+    told = torch.tensor([[0.5, 1.0, 1.0], [2.0, 0.0, 3.0]])
+    expected = [[(1 + 0.5) + 2, 0 + 0.5], [-(1 + 2.0) + 0, 2 + 1.5]]
+    torch.testing.assert_close(norm(x, told).flatten(1), torch.tensor(expected), rtol=1e-4, atol=1e-4)
+    assert count(norm) == 2 * 2 * 3
+
+
 def test_the_projection_by_hand() -> None:
     verdict, products = torch.tensor([[1.0], [-1.0]]), torch.tensor([[2.0, 3.0, 4.0], [5.0, 6.0, 7.0]])
     assert projected(verdict, products, torch.tensor([2, 0])).tolist() == [[5.0], [4.0]]
 
 
-@pytest.mark.parametrize("config", [DCGANCriticConfig(width=4, classes=3), MLPCriticConfig(width=8, classes=3)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        DCGANCriticConfig(width=4, classes=3, norm="none"),
+        MLPCriticConfig(width=8, classes=3),
+        SNGANCriticConfig(width=4, classes=3, plain=1),
+    ],
+)
 @pytest.mark.parametrize("told", ["input", "projection"])
-def test_a_critic_sees_the_class_beside_the_picture(config: DCGANCriticConfig | MLPCriticConfig, told: str) -> None:
+def test_a_critic_sees_the_class_beside_the_picture(
+    config: DCGANCriticConfig | MLPCriticConfig | SNGANCriticConfig, told: str
+) -> None:
     torch.manual_seed(0)
-    net = nets.build(config.model_copy(update={"told": told, "norm": "none"})).eval()
+    net = nets.build(config.model_copy(update={"told": told})).eval()
     x, labels = torch.randn(2, 3, 32, 32), torch.tensor([0, 2])
     scores, others = net(x, labels), net(x, labels.flip(0))
     assert scores.shape == (2, 1)
@@ -73,22 +96,108 @@ def test_a_critic_sees_the_class_beside_the_picture(config: DCGANCriticConfig | 
     elif isinstance(config, MLPCriticConfig):
         beside = torch.cat([x.flatten(1), torch.tensor([[32.0, 0, 0], [0, 0, 32.0]])], 1)
         torch.testing.assert_close(scores, net.head(net.trunk(beside)))  # as loud as 32 x 32 ones
+    elif isinstance(config, SNGANCriticConfig):
+        planes = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])[..., None, None].expand(-1, -1, 32, 32)
+        torch.testing.assert_close(scores, net.head(net.trunk(torch.cat([x, planes], 1)).sum((2, 3))))
     with pytest.raises(ModelError, match=r"sees each picture beside one of 3 classes"):
         net(x)
     with pytest.raises(ModelError, match=r"this critic is shown no classes"):
         nets.build(config.model_copy(update={"classes": 0}))(x, labels)
 
 
+# -- the generator of BigGAN -------------------------------------------------------------------------------------------
+
+
+def big(**changes: object) -> nn.Module:
+    torch.manual_seed(0)
+    config = {"width": 4, "latent": 14, "classes": 3, "norm": "conditional", "embedding": 5, "chunks": True}
+    return nets.build(SNGANConfig(**{**config, "size": (28, 28), "outputs": 1, **changes}))
+
+
+def test_z_is_cut_into_a_part_for_each_layer_and_one_embedding_goes_to_all() -> None:
+    net = big()
+    assert net.parts == [6, 4, 4]  # 14 = 3 * 4 and 2 left over
+    z, labels = torch.arange(28.0).view(2, 14), torch.tensor([2, 0])
+    first, told = net.told(z, labels)
+    assert torch.equal(first, z[:, :6])
+    for part, given in zip((z[:, 6:10], z[:, 10:]), told, strict=True):
+        assert torch.equal(given, torch.cat([net.embedding.weight[labels], part], 1))
+    uncut = big(chunks=False)
+    first, told = uncut.told(z, labels)
+    assert torch.equal(first, z)
+    assert [t.shape for t in told] == [(2, 5), (2, 5)]
+    tables = big(embedding=0, chunks=False)
+    assert all(torch.equal(t, labels) for t in tables.told(z, labels)[1])
+    with pytest.raises(ModelError, match="chunks: a z of 2 has no value for each of 3 parts"):
+        big(latent=2)
+    with pytest.raises(ValueError, match="embedding: only the norm conditional"):
+        SNGANConfig(embedding=5)
+    with pytest.raises(ValueError, match="chunks: they go to the norms beside the embedding"):
+        SNGANConfig(norm="conditional", chunks=True)
+
+
+def test_the_parameters_of_biggan_by_hand() -> None:
+    """Width w, embedding e, c values in a chunk and f in the first one, k classes, 7 x 7 places at first."""
+    w, e, c, f, k = 4, 5, 4, 6, 3
+    norms = 2 * (2 * 2 * w * (e + c))  # two blocks of two norms: a scale and a shift, without bias
+    blocks = 2 * (2 * (9 * w * w + w) + w * w + w)
+    ends = f * 49 * w + 49 * w + 2 * w + 9 * w + 1  # the projection, the last norm, the picture
+    assert count(big()) == k * e + norms + blocks + ends
+    attention = 3 * w + w + 1  # an eighth of so few channels is 1
+    assert count(big(attention=2)) == count(big()) + attention
+    tables = 2 * (2 * 2 * w * k)
+    assert count(big(embedding=0, chunks=False, latent=f)) == tables + blocks + ends
+    spectral = sum(p.numel() for name, p in big(spectral=True).named_parameters())
+    assert spectral == count(big())
+
+
+def test_each_part_of_z_and_the_class_change_what_is_drawn() -> None:
+    net = big().eval()
+    z, labels = torch.randn(1, 14), torch.tensor([0])
+    drawn = net(z, labels)
+    assert not torch.allclose(net(z, torch.tensor([1])), drawn)
+    for place in (0, 6, 10):
+        other = z.clone()
+        other[:, place] += 2
+        assert not torch.allclose(net(other, labels), drawn)
+    assert isinstance(net.norm, nn.BatchNorm2d)
+
+
+def test_the_recipe_of_biggan_is_the_paper_in_small() -> None:
+    method = made("biggan", n_critic=2, init="orthonormal")
+    attending = [[m for m in net.modules() if isinstance(m, Attention)] for net in (method.G, method.D)]
+    assert [len(found) for found in attending] == [1, 1]
+    for net in (method.G, method.D):
+        layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        assert all(is_parametrized(layer, "weight") for layer in layers)
+    embedding = method.G.embedding.weight
+    torch.testing.assert_close(embedding @ embedding.T, torch.eye(3), rtol=0, atol=1e-5)
+    assert [[who for who, _ in moves(method, it)] for it in range(4)] == 2 * [["D"], ["D", "G"]]
+
+
+def test_g_alone_is_charged_for_weights_that_are_not_orthogonal() -> None:
+    terms = {weight: dict(moves(made("biggan", init="kaiming", orthogonal=weight))) for weight in (0.0, 1e-4, 2e-4)}
+    assert "orthogonal" not in terms[0.0]["G"]
+    assert all("orthogonal" not in of["D"] for of in terms.values())
+    method = made("biggan", init="kaiming", orthogonal=1e-4)
+    once, twice = (terms[weight]["G"]["orthogonal"].item() for weight in (1e-4, 2e-4))
+    assert twice == pytest.approx(2 * once)
+    assert once == pytest.approx(1e-4 * orthogonal_penalty(method.G.eval()).item(), rel=0.05)  # its norms are estimates
+
+
 # -- the conditional game ----------------------------------------------------------------------------------------------
 
 
-CONDITIONAL = pytest.mark.parametrize("name", ["cgan", "projection"])
+CONDITIONAL = pytest.mark.parametrize("name", ["biggan", "cgan", "projection"])
 
 
 @CONDITIONAL
 def test_the_conditional_game_by_hand(name: str) -> None:
     method, batch = made(name), pictures()
     method.D.eval()  # the power iterations of spectral norms stand still
+    for layer in method.G.modules():
+        if is_parametrized(layer):
+            layer.parametrizations.eval()
     (_, d), (_, g) = moves(method, batch=batch)
     torch.manual_seed(3)
     fake = method.G(method.draw(batch.x), batch.labels)
@@ -99,7 +208,7 @@ def test_the_conditional_game_by_hand(name: str) -> None:
     assert [[who for who, _ in moves(slow, it)] for it in range(4)] == 2 * [["D"], ["D", "G"]]
 
 
-NEED_LABELS = pytest.mark.parametrize("name", ["cgan", "acgan", "projection"])
+NEED_LABELS = pytest.mark.parametrize("name", ["cgan", "acgan", "biggan", "projection"])
 
 
 @NEED_LABELS

@@ -27,6 +27,13 @@ ROOT = Path(__file__).parent.parent
 NETWORKS = {
     "dcgan": (nets.DCGANConfig(width=8, size=(8, 12), classes=3, spectral=True), Latent(noise=8)),
     "conditional": (nets.DCGANConfig(width=8, size=(8, 12), classes=3, norm="conditional"), Latent(noise=8)),
+    "biggan": (
+        nets.SNGANConfig(
+            width=16, most=2, size=(16, 24), classes=3, norm="conditional", embedding=6, chunks=True, spectral=True,
+            attention=2,
+        ),
+        Latent(noise=10),
+    ),
     "mlp": (
         nets.MLPConfig(width=16, layers=2, size=(8, 10), outputs=1),
         Latent(noise=4, prior="uniform", choices=(3, 300), codes=2),
@@ -158,8 +165,8 @@ def test_the_graph_has_a_free_batch_and_no_work_that_training_left(made, name):
         dims = value.type.tensor_type.shape.dim
         assert [bool(d.dim_param) for d in dims] == [True] + [False] * (len(dims) - 1)
     assert {node.op_type for node in file.graph.node} <= {
-        "Add", "BatchNormalization", "Cast", "Concat", "ConvTranspose", "Equal", "Gather", "Gemm", "LeakyRelu", "Mul",
-        "Relu", "Reshape", "Tanh", "Unsqueeze",
+        "Add", "BatchNormalization", "Cast", "Concat", "Conv", "ConvTranspose", "Equal", "Gather", "Gemm", "LeakyRelu",
+        "MatMul", "Mul", "Relu", "Reshape", "Resize", "Softmax", "Split", "Tanh", "Transpose", "Unsqueeze",
     }  # fmt: skip
 
 

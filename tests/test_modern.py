@@ -276,8 +276,8 @@ def test_networks_that_know_no_classes_are_refused_where_there_are_some() -> Non
         RecipeError, match=r"^method\.generator\.net: 'stylegan2' cannot be asked for classes"
     ):
         ZOO["cgan"](cgan(generator=StyleGAN2Config(width=4, layers=1)), task)
-    with pytest.raises(RecipeError, match=r"^method\.discriminator\.net: sngan_critic cannot be shown classes"):
-        ZOO["cgan"](cgan(discriminator=SNGANCriticConfig(width=4)), task)
+    with pytest.raises(RecipeError, match=r"^method\.discriminator\.net: stylegan2_critic cannot be shown classes"):
+        ZOO["cgan"](cgan(discriminator=StyleGAN2CriticConfig(width=4)), task)
     with pytest.raises(ModelError, match="StyleGAN2 knows no classes"):
         nets.build(StyleGAN2Config(classes=3))
 

@@ -426,11 +426,12 @@ def test_resize_replaces_every_transposed_convolution(config):
         ("xavier", 0.02, 0.02 * (2 / (128 * 16 + 64 * 16)) ** 0.5),
         ("kaiming", 0.02, (2 / (64 * 16)) ** 0.5),
         ("orthogonal", 0.02, 0.02 / (64 * 16) ** 0.5),
+        ("orthonormal", 0.02, 1 / (64 * 16) ** 0.5),
     ],
 )
 def test_first_weights(init, gain, std):
     net = nn.Sequential(
-        nn.Conv2d(64, 128, 4), nn.BatchNorm2d(128), InstanceNorm(128), nn.Linear(128, 1)
+        nn.Conv2d(64, 128, 4), nn.BatchNorm2d(128), InstanceNorm(128), nn.Linear(128, 1), nn.Embedding(128, 1024)
     ).requires_grad_(False)
     nn.init.constant_(net[1].bias, 3.0)
     torch.manual_seed(0)
@@ -440,9 +441,11 @@ def test_first_weights(init, gain, std):
     assert net[1].weight.mean() == pytest.approx(1, abs=0.4 * gain)
     assert net[1].weight.std() == pytest.approx(gain, rel=0.3)
     assert all(layer.bias.eq(0).all() for layer in (net[0], net[1], net[3]))
-    if init == "orthogonal":
-        rows = net[0].weight.flatten(1)
-        torch.testing.assert_close(rows @ rows.T, gain**2 * torch.eye(128), rtol=0, atol=1e-6)
+    if init != "xavier":  # whose fan-out is another
+        assert net[4].weight.std() == pytest.approx(std, rel=0.02)
+    if init in ("orthogonal", "orthonormal"):
+        rows, length = net[0].weight.flatten(1), gain if init == "orthogonal" else 1
+        torch.testing.assert_close(rows @ rows.T, length**2 * torch.eye(128), rtol=0, atol=1e-6 * length / 0.02)
 
 
 @pytest.mark.parametrize("config", [TINY[0], TINY[3], TINY[4], PATCHES[0], PATCHES[-3]], ids=name)

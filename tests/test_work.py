@@ -36,6 +36,7 @@ WORK = {
     "began": Work(flops=17989632, runs={"G": 1, "encoder": 3, "decoder": 3}),
     "bgan": Work(flops=9461760, runs={"G": 1, "D": 3}),
     "bigan": Work(flops=16382928, runs={"G": 1, "E": 1, "D": 4, "joint": 4}),
+    "biggan": Work(flops=43058820, runs={"G": 1, "D": 3}),
     "ccgan": Work(flops=28312368, runs={"D": 4, "G": 1}),
     "cgan": Work(flops=669120, runs={"G": 1, "D": 3}),
     "cyclegan": Work(flops=116846592, runs={"ab": 2, "ba": 2, "Da": 2, "Db": 2}),

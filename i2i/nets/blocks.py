@@ -18,7 +18,7 @@ Norm = Literal["batch", "instance", "none"]
 Up = Literal["transpose", "resize"]
 Pixels = Annotated[int, Field(ge=8, le=1024)]
 """A side of the pictures that a network is made for."""
-Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
+Init = Literal["normal", "xavier", "kaiming", "orthogonal", "orthonormal"]
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -178,15 +178,16 @@ def check(
 def initialise(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> None:
     """Draw the first weights, as the published trainings do; from torch's global random numbers.
 
-    Convolutions and linear layers: ``normal`` N(0, gain), ``xavier`` and ``orthogonal`` with that gain, ``kaiming`` by
-    fan-in (it has no gain). Batch norms: weight N(1, gain). Every bias 0. Where a weight is divided by its spectral
-    norm, the weight itself is drawn, and the estimate of the norm is made anew.
+    Convolutions, linear layers and embeddings: ``normal`` N(0, gain), ``xavier`` and ``orthogonal`` with that gain,
+    ``kaiming`` by fan-in and ``orthonormal`` (neither has a gain). Batch norms: weight N(1, gain). Every bias 0. Where
+    a weight is divided by its spectral norm, the weight itself is drawn, and the estimate of the norm is made anew.
     """
     draw = {
         "normal": lambda w: nn.init.normal_(w, 0.0, gain),
         "xavier": lambda w: nn.init.xavier_normal_(w, gain),
         "kaiming": lambda w: nn.init.kaiming_normal_(w),
         "orthogonal": lambda w: nn.init.orthogonal_(w, gain),
+        "orthonormal": lambda w: nn.init.orthogonal_(w),
     }[init]
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -199,6 +200,9 @@ def initialise(net: nn.Module, init: Init = "normal", gain: float = 0.02) -> Non
                 draw(layer.weight)
         elif isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, gain)
+        elif isinstance(layer, nn.Embedding):
+            draw(layer.weight)
+            continue
         else:
             continue
         if layer.bias is not None:

@@ -1,8 +1,9 @@
 """What tells a network which class is meant, from within: conditional batch norm and the projection of Miyato, Koyama
-2018, "cGANs with Projection Discriminator", arXiv:1802.05637."""
+2018, "cGANs with Projection Discriminator", arXiv:1802.05637; and the norm of BigGAN."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -31,6 +32,24 @@ class ConditionalNorm(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         scale, shift = (F.embedding(labels, table)[..., None, None] for table in (self.scale, self.shift))
         return self.norm(x) * scale + shift
+
+
+class EmbeddedNorm(nn.Module):
+    """Batch norm whose scale and shift are linear in what it is told: [N, C, H, W], [N, values] -> [N, C, H, W].
+
+    Brock, Donahue, Simonyan 2019, "Large Scale GAN Training for High Fidelity Natural Image Synthesis",
+    arXiv:1809.11096, section 3 and appendix B: the class by an embedding that all norms share, and a part of z. The
+    scale is 1 and what its layer adds; neither layer has a bias. ``wrap`` is put around both, for a spectral norm.
+    """
+
+    def __init__(self, channels: int, values: int, wrap: Callable[[nn.Module], nn.Module]):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.scale, self.shift = (wrap(nn.Linear(values, channels, bias=False)) for _ in range(2))
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        scale, shift = self.scale(told)[..., None, None], self.shift(told)[..., None, None]
+        return self.norm(x) * (1 + scale) + shift
 
 
 def drawn_norm(kind: DrawnNorm, channels: int, classes: int) -> nn.Module:

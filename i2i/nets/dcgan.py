@@ -6,14 +6,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.errors import ModelError
 from i2i.nets.blocks import Norm, check, double, has_bias, norm_layer
 from i2i.nets.conditional import ConditionalNorm, DrawnNorm, drawn_norm, plainly, projected
-from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, check_asked, shown, spectral_if
+from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, check_asked, seen_with, spectral_if
 from i2i.nets.halving import Halve
 
 
@@ -113,10 +112,7 @@ class DCGANCritic(nn.Module):
     def features(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """[N, F]: what the last convolution makes of the pictures."""
         check(x, "this critic", self.config.inputs, size=self.config.size)
-        beside = shown(x, labels, self.config)
-        if beside is not None and not self.projects:
-            x = torch.cat([x, beside[..., None, None].expand(-1, -1, *x.shape[2:])], 1)
-        return self.trunk(x)
+        return self.trunk(seen_with(x, labels, self.config, self.config.told))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         h = self.features(x, labels)

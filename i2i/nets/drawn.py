@@ -73,6 +73,19 @@ def shown(x: Tensor, labels: Tensor | None, config: SeesConfig) -> Tensor | None
     return None if labels is None else F.one_hot(labels, config.classes).to(x.dtype)
 
 
+def seen_with(x: Tensor, labels: Tensor | None, config: SeesConfig, told: Told) -> Tensor:
+    """What the first convolution of a critic sees: pictures [N, C, H, W], and unless a projection is told the class,
+    one plane more for each class, of ones where it is shown.
+
+    Raises:
+        ModelError: see ``shown``.
+    """
+    beside = shown(x, labels, config)
+    if beside is None or told == "projection":
+        return x
+    return torch.cat([x, beside[..., None, None].expand(-1, -1, *x.shape[2:])], 1)
+
+
 def check_asked(z: Tensor, labels: Tensor | None, config: DrawsConfig) -> None:
     """Refuse what a generator cannot draw from, in words.
 

@@ -113,7 +113,7 @@ def new_critic(config: Any, task: Task, init: Init, **more: int) -> nn.Module:
         RecipeError: it cannot see pictures of this size, or cannot be shown classes and should.
     """
     if more.get("classes") and not hasattr(config, "told"):
-        raise RecipeError(f"method.discriminator.net: {config.net} cannot be shown classes: take dcgan_critic")
+        raise RecipeError(f"method.discriminator.net: {config.net} cannot be shown classes: take sngan_critic")
     return _new("discriminator", config, {"inputs": task.b, **more}, task, init)
 
 

@@ -21,6 +21,7 @@ from i2i.zoo.acgan import ACGAN
 from i2i.zoo.adversarial import Adversarial, named
 from i2i.zoo.began import BEGAN
 from i2i.zoo.bigan import BiGAN
+from i2i.zoo.biggan import BigGAN
 from i2i.zoo.cgan import CGAN
 from i2i.zoo.ebgan import EBGAN
 from i2i.zoo.infogan import InfoGAN
@@ -134,6 +135,7 @@ ZOO: dict[str, type[Method]] = {
     "ssgan": SSGAN,
     "infogan": InfoGAN,
     "projection": Projection,
+    "biggan": BigGAN,
     "aae": AAE,
     "bigan": BiGAN,
     "o_gan": OGAN,
