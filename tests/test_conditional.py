@@ -50,9 +50,25 @@ def test_with_conditional_norms_the_norms_alone_are_told() -> None:
     assert torch.equal(before, net(z, torch.tensor([2])))  # they all begin alike
     plain = nets.build(config.model_copy(update={"norm": "batch", "classes": 0}))
     changed = sum(2 * (config.classes - 1) * layer.norm.num_features for layer in net.model[:-2:3])
-    assert count(net) == count(plain) + changed
+    assert count(net) == count(plain) + changed + net.project.bias.numel()
     nn.init.normal_(net.model[0].shift)
     assert not torch.allclose(before, net(z, torch.tensor([2])))
+
+
+@pytest.mark.parametrize("kind", [DCGANConfig, SNGANConfig])
+def test_conditional_norms_draw_what_has_places_without_z(kind: type[DCGANConfig] | type[SNGANConfig]) -> None:
+    """Norms scale and shift all places of a channel alike: what a class looks like has to come from elsewhere."""
+    torch.manual_seed(0)
+    net = nets.build(kind(width=4, latent=5, classes=3, norm="conditional", size=(32, 32))).eval()
+    if net.project.bias is not None:
+        nn.init.normal_(net.project.bias)
+    for layer in net.modules():
+        if isinstance(layer, ConditionalNorm):
+            nn.init.normal_(layer.scale)
+    x = net(torch.zeros(2, 5), torch.tensor([0, 1]))
+    inner = x[..., 8:24, 8:24]  # away from the borders, which are seen by their padding
+    assert (inner.std((2, 3)) > 1e-3).all()
+    assert not torch.allclose(inner[0], inner[1], atol=0.01)
 
 
 def test_a_norm_told_by_an_embedding_by_hand() -> None:

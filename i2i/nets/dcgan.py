@@ -56,8 +56,11 @@ class DCGAN(nn.Module):
         doublings, left = smallest(config.size)
         widths = [config.width * min(2**i, 8) for i in reversed(range(doublings))]
         bias, classes = has_bias(plainly(norm)), config.classes
-        given = config.latent + (classes if norm != "conditional" else 0)
-        self.project = wrap(nn.Linear(given, widths[0] * left[0] * left[1], bias=bias))
+        told = norm == "conditional"
+        # A norm takes one mean of all places, and scales and shifts them alike: unless each place has a bias, there is
+        # nothing that a class could draw without z.
+        given = config.latent + (0 if told else classes)
+        self.project = wrap(nn.Linear(given, widths[0] * left[0] * left[1], bias=bias or told))
         self.shape = (widths[0], *left)
         layers: list[nn.Module] = [drawn_norm(norm, widths[0], classes), nn.ReLU(True)]
         for inner, outer in pairwise(widths):
