@@ -17,13 +17,15 @@ import pytest
 import torch
 from conftest import Command
 from models_for_tests import make_model, make_sampler
-from small import SIZE, small_config, small_method, small_recipe
+from small import SIZE, shrunk, small_config, small_method, small_recipe
 from torch import nn
 
 from i2i import folder, nets
 from i2i.bench import engines, measure, scale, steps
 from i2i.bench.measure import Memory, Spread
-from i2i.bench.plain import PLAIN, as_usual
+from i2i.bench.plain import PLAIN, period
+from i2i.bench.shares import KINDS, shares
+from i2i.bench.usual import as_usual
 from i2i.errors import ModelError, UsageError
 from i2i.methods import METHODS
 from i2i.methods.base import Task
@@ -39,7 +41,7 @@ def test_the_plain_step_has_the_losses_and_gradients_of_the_trainer(name: str, c
     """Else the ratio of their times would mean nothing."""
     torch.manual_seed(0)
     config = METHODS[name].Config.model_validate(small_config(name, **changes))
-    method = METHODS[name](config, Task(size=(SIZE, SIZE)))
+    method = METHODS[name](config, Task(size=(SIZE, SIZE), classes=steps.CLASSES))
     batch = steps.random_batch(method, SIZE, 2)
     plain: Any = PLAIN[name](method)
     trainer = steps.new_trainer(method, small_recipe(name, "none", train={"precision": "fp32"}))
@@ -58,6 +60,37 @@ def test_the_plain_step_has_the_losses_and_gradients_of_the_trainer(name: str, c
         largest = max(g.abs().max() for g in wanted.values())
         for k, p in net.named_parameters():
             assert (p.grad - wanted[k]).abs().max() <= 1e-5 * largest, f"{key}.{k}"
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_a_method_is_measured_at_its_default_settings_and_the_batch_of_its_recipe(name: str) -> None:
+    [(size, batch)] = steps.usual(name, None, None)
+    wanted = steps.settings(name, size, batch, "fp32")
+    assert shrunk(wanted.method.model_dump(mode="json")) == small_config(name), "but for how large networks are"
+    assert (wanted.data.size, wanted.data.batch) == ((size, size), batch)
+    usual = {"srresnet": (96, 16), "discogan": (64, 64), "pixelda": (32, 32), "dcgan": (64, 32)}
+    assert (size, batch) == usual.get(name, (256, 1))
+    assert steps.usual(name, [64, 32], 3) == [(64, 3), (32, 3)]
+
+
+def test_a_turn_of_discogan_is_three_steps_in_which_both_players_move() -> None:
+    """The authors' order: D in the first, G in the two others; beside it, the plain step goes the same way."""
+    torch.manual_seed(0)
+    config = METHODS["discogan"].Config.model_validate(small_config("discogan", update_interval=3, early_steps=2))
+    method = METHODS["discogan"](config, Task(size=(SIZE, SIZE)))
+    batch, plain = steps.random_batch(method, SIZE, 2), PLAIN["discogan"](method)
+    trainer = steps.new_trainer(method, small_recipe("discogan", "none", train={"precision": "fp32"}))
+    step, seen = steps.counted(trainer), []
+    assert period(config) == 3
+    for _ in range(3):
+        step(batch)
+        terms = plain(batch)
+        assert list(terms) == list(trainer.losses.sums)
+        for term, value in terms.items():
+            torch.testing.assert_close(trainer.losses.sums[term], value.detach(), rtol=1e-3, atol=0, msg=term)
+        seen.append(next(iter(terms))[0])
+        trainer.losses.clear()
+    assert "".join(seen) == "DGG"
 
 
 def test_the_plain_networks_are_those_of_torch() -> None:
@@ -158,6 +191,42 @@ def test_bench_train(i2i: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "srresnet, 16 pixels, batch 2" in texts
 
 
+def test_where_the_time_goes(i2i: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "CONVOLUTION", (1, 4, 16, 16))
+    words = ("--methods", "srresnet", "--sizes", "8", "--batch", 2, "--seconds", 0, "--precision", "fp32")
+    code, out, err = i2i("bench", "train", *words, "--no-memory", "--profile", "--out", "b.json")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split("  ")[0] == "method, size, batch"
+    assert "convolutions" in out.splitlines()[0]
+    for row in json.loads((tmp_path / "b.json").read_text())["rows"]:
+        assert list(row["shares"]) == list(KINDS)
+        assert sum(row["shares"].values()) == pytest.approx(1)
+        assert row["shares"]["convolutions"] > 0.1
+        assert 0 < row["shares"]["optimizer"] < 0.9
+
+
+def test_the_kinds_of_work() -> None:
+    """By the operator's name; the optimizer's by where it was called: a plain Adam multiplies and adds."""
+    x, weight = torch.randn(1, 4, 8, 8), nn.Parameter(torch.randn(4, 4, 3, 3))
+    learned = nn.Parameter(torch.ones(4))
+    learned.grad = torch.ones(4)
+    only = {
+        "optimizer": torch.optim.Adam([learned], foreach=False).step,
+        "convolutions": lambda: torch.conv2d(x, weight, padding=1).sum().backward(),
+        "norms": lambda: nn.functional.batch_norm(x, None, None, training=True),
+        "losses": lambda: nn.functional.softplus(x),
+        "activations": lambda: nn.functional.leaky_relu(x),
+        "products": lambda: x[0, 0] @ x[0, 1],
+        "copies": lambda: torch.cat([x, x]),
+        "rest": lambda: x * x,
+    }
+    assert set(only) == set(KINDS)
+    for name, run in only.items():
+        found = shares(run)
+        assert {kind for kind, share in found.items() if share} - {"copies", "rest"} == {name} - {"copies", "rest"}
+        assert found[name] > 0, name
+
+
 def test_memory_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "CONVOLUTION", (1, 4, 16, 16))
     asked: list[tuple] = []
@@ -168,7 +237,7 @@ def test_memory_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
         return Memory(7 * 2**20, None)
 
     monkeypatch.setattr(steps, "alone", alone)
-    done = steps.bench(["srresnet"], [8], seconds=0, precision="fp32")
+    done = steps.bench(["srresnet"], [8], batch=1, seconds=0, precision="fp32")
     assert asked == [("srresnet", 8, 1, "plain fp32"), ("srresnet", 8, 1, "i2i fp32")]
     assert [row.memory.resident_bytes for row in done.rows] == [7 * 2**20] * 2
 
@@ -178,7 +247,7 @@ def test_memory_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (("--methods", "pix2px"), "--methods pix2px: not known; did you mean 'pix2pix'?"),
         (("--methods", ","), "--methods: names nothing"),
-        (("--methods", "pixelda"), "method pixelda: no plain step is written for it (there are pix2pix, cyclegan,"),
+        (("--methods", "vae"), "method vae: no plain step is written for it (there are pix2pix, cyclegan,"),
         (("--sizes", "64,big"), "--sizes 64,big: expected pixels from 8 to 8192, like 128,256"),
         (("--methods", "pix2pix", "--sizes", "64,40"), "--sizes 40: pix2pix: data.size: a U-Net halves 40x40 only 3"),
         (("--methods", "srresnet", "--sizes", "30"), "--sizes 30: srresnet: not a multiple of the scale 4"),

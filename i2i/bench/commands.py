@@ -29,40 +29,49 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="FILE.json; a char
 
 @bench_app.command("train")
 def bench_train(
-    methods: Annotated[str, typer.Option(help="pix2pix, cyclegan, srresnet, with commas.")] = "pix2pix,cyclegan",
-    sizes: Sizes = "128,256",
-    batch: Batch = 1,
+    methods: Annotated[
+        str, typer.Option(help="pix2pix, cyclegan, srresnet, discogan, pixelda, dcgan, with commas.")
+    ] = "pix2pix,cyclegan",
+    sizes: Annotated[
+        str | None, typer.Option(help="Pixels, height and width, with commas; that of the method's recipe for folders.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Pictures at once; as in that recipe.")] = None,
     seconds: Seconds = 20.0,
     precision: Annotated[
         str, typer.Option(help="Beside fp32: auto (as in training), bf16, fp16; fp32: none.")
     ] = "auto",
     memory: HasMemory = True,
+    profile: Annotated[bool, typer.Option("--profile", help="Where the time goes, by kind of work.")] = False,
     out: Out = None,
 ) -> None:
     """Time i2i's training step beside a plain PyTorch step of the same networks and losses, in turns."""
     from i2i.bench import measure
 
-    wanted, pixels = _checked(out), measure.sizes(sizes)
+    wanted, pixels = _checked(out), None if sizes is None else measure.sizes(sizes)
     kind = measure.word("--precision", precision, PRECISIONS)
     with needing("train"):
         from i2i.bench import steps
         from i2i.methods import METHODS
     names = measure.words("--methods", methods, list(METHODS))
     with progress("measuring") as bar:
-        done = steps.bench(names, pixels, batch=batch, seconds=seconds, precision=kind, memory=memory, tell=bar)
+        done = steps.bench(
+            names, pixels, batch=batch, seconds=seconds, precision=kind, memory=memory, profile=profile, tell=bar
+        )
     cells = [
         (
-            f"{r.method} {r.size}", r.step, _ms(r.seconds), _ratio(r.ratio), f"{r.images_per_second:.3g}",
+            f"{r.method} {r.size}, {r.batch}", r.step, _ms(r.seconds), _ratio(r.ratio), f"{r.images_per_second:.3g}",
             f"{r.flops / 1e9:,.0f}", f"{r.flops_per_second / 1e9:,.0f}", f"{100 * r.of_convolution:.0f} %",
             _mib(r.memory, done.device), str(r.rounds),
         )
         for r in done.rows
     ]  # fmt: skip
     headers = (
-        "method, size", "step", "ms", "ratio (quartiles)", "images/s", "GFLOP", "GFLOP/s", "of conv", "peak MiB",
+        "method, size, batch", "step", "ms", "ratio (quartiles)", "images/s", "GFLOP", "GFLOP/s", "of conv", "peak MiB",
         "rounds",
     )  # fmt: skip
     bars = [(f"{r.method}, {r.size} pixels, batch {r.batch}", r.step, r.ratio) for r in done.rows]
+    if profile:
+        _show_shares(done)
     _show(done, cells, headers, "Training step: time as a share of the plain PyTorch step", bars, wanted)
 
 
@@ -187,6 +196,17 @@ def _show(
     except OSError as e:
         raise UsageError(f"--out {e.filename or out}: cannot be written ({e.strerror})") from e
     typer.echo(f"{out}\n{chart}")
+
+
+def _show_shares(done: Bench) -> None:
+    """Of each step, the share of each kind of work."""
+    kinds = list(done.rows[0].shares)
+    shares = [
+        (f"{r.method} {r.size}, {r.batch}", r.step, *(f"{100 * r.shares[kind]:.0f} %" for kind in kinds))
+        for r in done.rows
+    ]
+    table(shares, ("method, size, batch", "step", *kinds))
+    typer.echo("")
 
 
 def _ms(seconds: Spread) -> str:

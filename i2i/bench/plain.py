@@ -8,23 +8,16 @@ the same losses and gradients, or the times could not be compared.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from i2i.bench.plain_batched import PlainDCGAN, PlainDiscoGAN, PlainPixelDA
+from i2i.bench.usual import PlainStep, adam, as_usual, require_grad
 from i2i.data.batches import Pair, Reduced, Unpaired
-from i2i.nets import InstanceNorm
-from i2i.nets.halving import Double, Halve
 from i2i.pool import ImagePool
-
-
-class PlainStep(Protocol):
-    """Learns from one batch and gives the loss terms, named like those of the method: ``player/term``."""
-
-    def __call__(self, batch: Any) -> dict[str, Tensor]: ...
 
 
 class PlainPix2Pix:
@@ -117,34 +110,13 @@ PLAIN: dict[str, Callable[[Any], PlainStep]] = {
     "pix2pix": PlainPix2Pix,
     "cyclegan": PlainCycleGAN,
     "srresnet": PlainSRResNet,
+    "discogan": PlainDiscoGAN,
+    "pixelda": PlainPixelDA,
+    "dcgan": PlainDCGAN,
 }
 """The methods that can be timed: each takes the method, whose networks it copies."""
 
 
-def as_usual(net: nn.Module) -> nn.Module:
-    """A copy of a network with torch's own instance norms, which have no weights here, and its own convolutions."""
-    net = copy.deepcopy(net)
-    for parent in list(net.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, InstanceNorm):
-                setattr(parent, name, nn.InstanceNorm2d(child.channels, child.eps))
-            elif isinstance(child, Halve | Double):
-                layer = nn.Conv2d if isinstance(child, Halve) else nn.ConvTranspose2d
-                usual = layer(child.in_channels, child.out_channels, 4, 2, 1, bias=child.bias is not None)
-                usual.load_state_dict(child.state_dict())
-                setattr(parent, name, usual)
-    return net.train()
-
-
-def adam(*nets: nn.Module) -> torch.optim.Adam:
-    return torch.optim.Adam(list(parameters(*nets)), 2e-4, betas=(0.5, 0.999))
-
-
-def require_grad(wanted: bool, *nets: nn.Module) -> None:
-    for p in parameters(*nets):
-        p.requires_grad = wanted
-
-
-def parameters(*nets: nn.Module) -> Iterator[nn.Parameter]:
-    for net in nets:
-        yield from net.parameters()
+def period(cfg: Any) -> int:
+    """How many steps it takes until all players of a method have moved and all begins again."""
+    return getattr(cfg, "update_interval", getattr(cfg, "n_critic", 1))

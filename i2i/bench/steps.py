@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,18 +14,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from i2i import numerics, recipe
 from i2i.bench.measure import Bench, Memory, Spread, alone, fitting, interleaved, load, ratio
-from i2i.bench.plain import PLAIN
-from i2i.data.batches import Pair, Reduced, Unpaired
+from i2i.bench.plain import PLAIN, period
+from i2i.bench.shares import shares
+from i2i.data.batches import Images, Labelled, Pair, Reduced, Unpaired
 from i2i.errors import UsageError
 from i2i.methods import METHODS
 from i2i.methods.base import Method, Task
 from i2i.recipe import Recipe
-from i2i.strict import Source
 from i2i.trainer import Trainer
 from i2i.transfer import Progress
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BASE = "plain fp32"
+CLASSES = 10  # that labels name, where a method reads labels
 CONVOLUTION = (2, 256, 64, 64)  # input of the 3x3 convolution from 256 to 256 channels: 9.7 GFLOP
 
 
@@ -39,25 +39,30 @@ class Row:
     batch: int
     step: str
     rounds: int
-    seconds: Spread
+    seconds: Spread  # of one step, the mean over all that it takes until every player has moved
     ratio: Spread  # to the plain step; below 1 is faster
     images_per_second: float
     flops: int  # of one step: convolutions and matrix products, forward and backward
     flops_per_second: float
     of_convolution: float  # the share of what a large convolution reaches here in the same precision
     memory: Memory | None  # of a process of its own that makes two steps: Python, torch, networks and all
+    shares: dict[str, float] | None  # of the time, by kind of work
 
 
 def bench(
-    methods: Sequence[str], sizes: Sequence[int], *, batch: int = 1, seconds: float = 20.0,
-    precision: str = "auto", memory: bool = True, tell: Progress = lambda stage, done, total: None,
+    methods: Sequence[str], sizes: Sequence[int] | None = None, *, batch: int | None = None, seconds: float = 20.0,
+    precision: str = "auto", memory: bool = True, profile: bool = False,
+    tell: Progress = lambda stage, done, total: None,
 ) -> Bench:  # fmt: skip
     """Times the steps of each method at each size, in turns, on random pictures and with fresh networks.
 
     Args:
+        sizes: pixels, height and width; None: for each method that of its recipe for folders.
+        batch: pictures a step; None: as many as there.
         seconds: of measuring for each method and size; three rounds are made in any case.
         precision: what is measured beside float32; auto is what a training would take.
         memory: also the peak memory of each kind of step, in a process of its own.
+        profile: also where the time of each kind of step goes.
 
     Raises:
         UsageError: a method at this size cannot be, or has no plain step.
@@ -66,31 +71,31 @@ def bench(
     for name in methods:
         if name not in PLAIN:
             raise UsageError(f"method {name}: no plain step is written for it (there are {', '.join(PLAIN)})")
-        for size in sizes:  # all before the first is measured
-            with fitting(f"--sizes {size}: {name}"), torch.device("meta"):
-                random_batch(new_method(settings(name, size, batch, "fp32")), size, batch)
+    work = [(name, size, number) for name in methods for size, number in usual(name, sizes, batch)]
+    for name, size, number in work:  # all before the first is measured
+        with fitting(f"--sizes {size}: {name}"), torch.device("meta"):
+            random_batch(new_method(settings(name, size, number, "fp32")), size, number)
     kinds = [BASE, *(f"i2i {p}" for p in dict.fromkeys(("fp32", chosen(precision))))]
     done = Bench("train", str(device()), torch.get_num_threads(), torch.__version__)
-    for name in methods:
-        for size in sizes:
-            with fitting(f"--sizes {size}: {name}"):
-                done.rows += _rows(name, size, batch, seconds, kinds, memory, tell)
+    for name, size, number in work:
+        with fitting(f"--sizes {size}: {name}"):
+            done.rows += _rows(name, size, number, seconds, kinds, memory, profile, tell)
     done.load_after = load()
     return done
 
 
 def _rows(
-    name: str, size: int, batch: int, seconds: float, kinds: Sequence[str], memory: bool, tell: Progress
+    name: str, size: int, batch: int, seconds: float, kinds: Sequence[str], memory: bool, profile: bool, tell: Progress
 ) -> list[Row]:
     runs: dict[str, Callable[[], object]] = {}
     flops: dict[str, int] = {}
-    what = f"{name} {size}"
+    what, steps = f"{name} {size}", period(settings(name, size, batch, "fp32").method)
     for kind in kinds:
         tell(f"{what}: first step, {kind}", 0, None)
         runs[kind] = timed(new_step(name, size, batch, kind))
         with FlopCounterMode(display=False) as counter:
             runs[kind]()  # the first time: also what has to be made once
-        flops[kind] = counter.get_total_flops()
+        flops[kind] = counter.get_total_flops() // steps
     for dtype in dict.fromkeys(kind.split()[1] for kind in kinds):
         kind = f"convolution {dtype}"
         runs[kind] = timed(convolution(DTYPES[dtype]))
@@ -99,44 +104,69 @@ def _rows(
     taken = interleaved(runs, seconds, lambda part: tell(what, round(100 * part), 100))
     rows = []
     for kind in kinds:
+        taken[kind] = [turn / steps for turn in taken[kind]]
+    for kind in kinds:
         took = Spread.of(taken[kind])
         rate, best = (flops[k] / Spread.of(taken[k]).median for k in (kind, f"convolution {kind.split()[1]}"))
         if memory:
             tell(f"{what}: memory, {kind}", 0, None)
         held = alone(two_steps, name, size, batch, kind) if memory else None
+        parts = shares(runs[kind]) if profile else None
         row = Row(
             method=name, size=size, batch=batch, step=kind, rounds=len(taken[kind]), seconds=took,
             ratio=ratio(taken, kind, BASE), images_per_second=batch / took.median, flops=flops[kind],
-            flops_per_second=rate, of_convolution=rate / best, memory=held,
+            flops_per_second=rate, of_convolution=rate / best, memory=held, shares=parts,
         )  # fmt: skip
         rows.append(row)
     return rows
 
 
 def new_step(name: str, size: int, batch: int, kind: str) -> Callable[[], object]:
-    """A step of ``kind`` on a batch of random pictures; equal networks and pictures for each kind."""
+    """Steps of ``kind`` on a batch of random pictures, as many as it takes until every player has moved; equal networks
+    and pictures for each kind."""
     torch.manual_seed(0)
     wanted = settings(name, size, batch, kind.split()[1])
     method = new_method(wanted)
     noise = random_batch(method, size, batch)
     pictures = type(noise)(*(x.to(device()) for x in noise))
     if kind == BASE:
-        return partial(PLAIN[name](method.to(device())), pictures)
-    return partial(new_trainer(method, wanted).step, pictures)
+        step: Callable[[Any], object] = PLAIN[name](method.to(device()))
+    else:
+        step = counted(new_trainer(method, wanted))
+
+    def turn() -> None:
+        for _ in range(period(wanted.method)):
+            step(pictures)
+
+    return turn
+
+
+def counted(trainer: Trainer) -> Callable[[Any], None]:
+    """Its steps in order: who moves can depend on how many there were."""
+
+    def step(batch: Any) -> None:
+        trainer.step(batch)
+        trainer.steps += 1
+
+    return step
+
+
+def usual(name: str, sizes: Sequence[int] | None, batch: int | None) -> list[tuple[int, int]]:
+    """The sizes and batches at which a method is measured: those asked for, else those of its recipe for folders."""
+    data = recipe.load(recipe.find_for(name, None)).data
+    return [(size, batch or data.batch) for size in sizes or [data.size[0]]]
 
 
 def settings(name: str, size: int, batch: int, precision: str) -> Recipe:
-    """The method as it is by default, on data that there are not."""
-    tree = {
-        "method": {"name": name},
-        "data": {"dataset": "none", "size": size, "batch": batch},
-        "train": {"images": 10**9, "precision": precision},
-    }
-    return recipe.build(tree, Source("bench"))
+    """The method's recipe for folders, at this size, on data that there are not."""
+    changes = (f"data.size={size}", f"data.batch={batch}", f"train.precision={precision}")
+    return recipe.load(recipe.find_for(name, None), changes, dataset="none")
 
 
 def new_method(wanted: Recipe) -> Method:
-    return METHODS[wanted.method.name](wanted.method, Task(size=wanted.data.size))
+    method = METHODS[wanted.method.name]
+    labels = CLASSES if method.reads is Labelled else 0
+    return method(wanted.method, Task(size=wanted.data.size, classes=labels))
 
 
 def new_trainer(method: Method, wanted: Recipe) -> Trainer:
@@ -148,7 +178,7 @@ def new_trainer(method: Method, wanted: Recipe) -> Trainer:
 
 
 def random_batch(method: Any, size: int, number: int) -> Any:
-    """What the method reads, from noise: float32 [number, 3, size, size] in [-1, 1].
+    """What the method reads, from noise: float32 [number, 3, size, size] in [-1, 1], and labels of ``CLASSES``.
 
     Raises:
         UsageError: the size is no multiple of the scale that pictures are reduced by.
@@ -157,6 +187,11 @@ def random_batch(method: Any, size: int, number: int) -> Any:
     def noise(side: int) -> Tensor:
         return torch.rand(number, 3, side, side) * 2 - 1
 
+    labels = torch.arange(number) % CLASSES
+    if method.reads is Labelled:
+        return Labelled(noise(size), labels, noise(size), labels)
+    if method.reads is Images:
+        return Images(noise(size), labels)
     if method.reads is not Reduced:
         reads: type[Pair] | type[Unpaired] = method.reads
         return reads(noise(size), noise(size))
