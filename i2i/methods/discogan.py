@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -58,8 +59,10 @@ class DiscoGAN(Method):
 
     def step(self, batch: Unpaired, it: int) -> Iterator[Update]:
         (a, b), cfg = batch, self.cfg
-        fake_b, fake_a = self.ab(a), self.ba(b)
         turn_of_d = it % cfg.update_interval == 0
+        turn_of_g = not turn_of_d or cfg.update_interval == 1
+        with torch.set_grad_enabled(turn_of_g):
+            fake_b, fake_a = self.ab(a), self.ba(b)
         if turn_of_d:
             yield (
                 "D",
@@ -70,7 +73,7 @@ class DiscoGAN(Method):
                     "fake_b": self.game.fake(self.Db(fake_b.detach())) / 2,
                 },
             )
-        if turn_of_d and cfg.update_interval > 1:
+        if not turn_of_g:
             return
         share = cfg.early_reconstruction if it < cfg.early_steps else cfg.reconstruction
         (gan_ab, features_b), (gan_ba, features_a) = self.judged(self.Db, fake_b, b), self.judged(self.Da, fake_a, a)
@@ -90,7 +93,9 @@ class DiscoGAN(Method):
     def judged(self, judge: Any, fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         """What G is charged by a discriminator: for not fooling it, and for what its inner layers see."""
         logits, seen = judge.with_features(fake)
-        return self.game.fool(logits), feature_matching(seen, judge.with_features(real)[1])
+        with torch.no_grad():
+            wanted = judge.with_features(real)[1]
+        return self.game.fool(logits), feature_matching(seen, wanted)
 
     def panels(self, nets: Nets, batch: Unpaired) -> dict[str, Tensor]:
         return there_and_back(nets, batch)
