@@ -46,7 +46,8 @@ def load(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        # A plain view of the mapped file: each slice of a memmap is one again, which costs more than its pixels.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as e:
         raise DataError(
             f"{path}: not a readable .npy file of numbers ({(str(e) or type(e).__name__).splitlines()[0][:100]})"
