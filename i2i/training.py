@@ -229,7 +229,8 @@ def _train(
     if not main:
         return
     page, sheet = report.write(run), last_sheet(run)
-    say(f"trained {trainer.images:,} images in {_duration(trainer.seconds)}")
+    waited = 100 * trainer.waited / max(trainer.seconds, 1e-9)
+    say(f"trained {trainer.images:,} images in {_duration(trainer.seconds)}, {waited:.1f} % of it waiting for data")
     for name, found in {"measured": trainer.measured, "best": trainer.best}.items():
         if found and not (name == "best" and found["images"] == trainer.measured["images"]):
             line = eval_line({"split": held.split, **found["metrics"]})

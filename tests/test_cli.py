@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import socket
 import subprocess
 import sys
@@ -426,7 +427,8 @@ def test_train_from_the_command_line(i2i: Command, pairs: Path, tmp_path: Path) 
     said = i2i("train", "r.yaml", "--out", "mine", "watch.sheet_images=2", "watch.eval_images=2", "--seed", "3")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("pix2pix on pairs → mine\n")
-    for line in ("trained 2 images in ", "sheet      mine/sheets/00000002.png", "report     mine/report.html"):
+    assert re.search(r"trained 2 images in \d min \d\d s, \d+\.\d % of it waiting for data\n", said.out)
+    for line in ("sheet      mine/sheets/00000002.png", "report     mine/report.html"):
         assert line in said.out
     assert "  translate  i2i translate PICTURE --model mine\n" in said.out
     assert "  seed: 3\n" in (tmp_path / "mine/recipe.yaml").read_text(encoding="utf-8")
