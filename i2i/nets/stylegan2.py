@@ -18,7 +18,7 @@ from i2i.nets.drawn import SeesConfig
 from i2i.nets.equalized import BatchDeviation, EqualConv, EqualLinear, Leaky
 from i2i.nets.styles import Noise, Styled, StyledConfig
 
-Times = Literal[1, 2, 4, 8, 16]
+Times = Literal[1, 2, 4, 8, 16, 32]
 
 
 class StyleGAN2Config(StyledConfig):
@@ -134,8 +134,7 @@ class EqualizedCritic(nn.Module):
         self.trunk = nn.Sequential(
             EqualConv(config.inputs, widths[0], 1), Leaky(),
             *(layer for outer, inner in pairwise(widths) for layer in self.halving(outer, inner)),
-            BatchDeviation(), EqualConv(last + 1, last, 3), Leaky(), nn.Flatten(),
-            EqualLinear(last * left[0] * left[1], last), Leaky(),
+            *judging(last, left),
         )  # fmt: skip
         self.head = EqualLinear(last, config.answers)
 
@@ -150,6 +149,14 @@ class EqualizedCritic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
+
+
+def judging(channels: int, size: tuple[int, int]) -> list[nn.Module]:
+    """The last layers before a verdict: [N, channels, H, W] of ``size`` -> [N, channels]."""
+    return [
+        BatchDeviation(), EqualConv(channels + 1, channels, 3), Leaky(), nn.Flatten(),
+        EqualLinear(channels * size[0] * size[1], channels), Leaky(),
+    ]  # fmt: skip
 
 
 class StyleGAN2CriticConfig(EqualizedCriticConfig):
