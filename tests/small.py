@@ -18,6 +18,7 @@ SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3, "dense": 1
 SMALL |= {"style": 16}
 # All players and terms in every step, from the first on.
 SMALL |= {"update_interval": 1, "n_critic": 1, "early_steps": 0, "pretrain_steps": 0, "every": 1, "path_every": 1}
+SMALL |= {"growth": 0.0}  # as with a constant learning rate, the length of a training changes no step
 SMALL |= {"content": "mse"}  # of SRGAN, whose own choice is downloaded; PixelDA's content is a number
 
 

@@ -53,6 +53,7 @@ WORK = {
     "o_gan": Work(flops=11108352, runs={"G": 1, "E": 3}),
     "pix2pix": Work(flops=12122112, runs={"G": 1, "D": 3}),
     "pixelda": Work(flops=25880272, runs={"T": 2, "G": 1, "D": 3}),
+    "progan": Work(flops=190280736, runs={"G": 1, "D": 4}),
     "projection": Work(flops=9584640, runs={"G": 1, "D": 3}),
     "ragan": Work(flops=10348032, runs={"G": 1, "D": 3}),
     "rsgan": Work(flops=10348032, runs={"G": 1, "D": 3}),

@@ -21,6 +21,7 @@ from i2i.nets.msrresnet import MSRResNet, MSRResNetConfig
 from i2i.nets.patch import PatchConfig, patch, receptive_field
 from i2i.nets.pixelda import Digits, DigitsConfig, Noisy, NoisyConfig, PixelDA, PixelDAConfig
 from i2i.nets.plain import Plain, PlainConfig
+from i2i.nets.progan import ProGAN, ProGANConfig, ProGANCritic, ProGANCriticConfig
 from i2i.nets.resnet import ResNet, ResNetConfig
 from i2i.nets.sngan import SNGAN, SNGANConfig, SNGANCritic, SNGANCriticConfig
 from i2i.nets.srresnet import SRResNet, SRResNetConfig
@@ -36,10 +37,10 @@ __all__ = [
     "DCGANConfig", "DCGANCriticConfig", "DigitsConfig", "Discriminator", "Drawer", "EncDec", "EncDecConfig",
     "FlatContextConfig", "FlatUNetConfig", "Generator", "Init", "InstanceNorm", "Judge", "JudgeConfig", "LabUNetConfig",
     "LapGANConfig", "LapGANCriticConfig", "MLPConfig", "MLPCriticConfig", "MSRResNetConfig", "NoisyConfig", "Norm",
-    "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ResNet", "ResNetConfig", "SNGANConfig",
-    "SNGANCriticConfig", "SRResNetConfig", "SRResNetTanhConfig", "StyleGAN2Config", "StyleGAN2CriticConfig",
-    "StyleGANConfig", "StyleGANCriticConfig", "UNet", "UNetConfig", "Up", "WholeConfig", "build", "count", "initialise",
-    "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
+    "PatchConfig", "PixelDAConfig", "Plain", "PlainConfig", "ProGANConfig", "ProGANCriticConfig", "ResNet",
+    "ResNetConfig", "SNGANConfig", "SNGANCriticConfig", "SRResNetConfig", "SRResNetTanhConfig", "StyleGAN2Config",
+    "StyleGAN2CriticConfig", "StyleGANConfig", "StyleGANCriticConfig", "UNet", "UNetConfig", "Up", "WholeConfig",
+    "build", "count", "initialise", "patch", "per_image", "receptive_field", "starting_from", "takes_mask",
 ]  # fmt: skip
 
 NETS: dict[str, Callable[[Any], nn.Module]] = {
@@ -69,6 +70,8 @@ NETS: dict[str, Callable[[Any], nn.Module]] = {
     "sngan_critic": SNGANCritic,
     "lapgan": LapGAN,
     "lapgan_critic": LapGANCritic,
+    "progan": ProGAN,
+    "progan_critic": ProGANCritic,
     "stylegan": StyleGAN,
     "stylegan_critic": StyleGANCritic,
     "stylegan2": StyleGAN2,
@@ -93,12 +96,19 @@ AnyGenerator = Annotated[
 ]
 """What a trained model may hold: also networks of other projects, which nothing here trains."""
 Discriminator = PatchConfig
-Drawer = Annotated[MLPConfig | DCGANConfig | SNGANConfig | StyleGANConfig | StyleGAN2Config, Field(discriminator="net")]
+Drawer = Annotated[
+    MLPConfig | DCGANConfig | SNGANConfig | ProGANConfig | StyleGANConfig | StyleGAN2Config, Field(discriminator="net")
+]
 """What draws pictures from random numbers in any method, see ``i2i.nets.drawn``."""
 AnyDrawer = Annotated[Drawer | LapGANConfig, Field(discriminator="net")]
 """What a trained model may draw with: also a network that a single method trains."""
 Critic = Annotated[
-    MLPCriticConfig | DCGANCriticConfig | SNGANCriticConfig | StyleGANCriticConfig | StyleGAN2CriticConfig,
+    MLPCriticConfig
+    | DCGANCriticConfig
+    | SNGANCriticConfig
+    | ProGANCriticConfig
+    | StyleGANCriticConfig
+    | StyleGAN2CriticConfig,
     Field(discriminator="net"),
 ]
 """What judges pictures of the size that it is made for."""

@@ -28,6 +28,7 @@ from i2i.zoo.infogan import InfoGAN
 from i2i.zoo.lapgan import LAPGAN
 from i2i.zoo.o_gan import OGAN
 from i2i.zoo.penalties import GP, QP, R1, Div, Dragan
+from i2i.zoo.progan import ProGAN
 from i2i.zoo.projection import Projection
 from i2i.zoo.sgan import SGAN
 from i2i.zoo.ssgan import SSGAN
@@ -127,6 +128,7 @@ ZOO: dict[str, type[Method]] = {
     "ebgan": EBGAN,
     "began": BEGAN,
     "lapgan": LAPGAN,
+    "progan": ProGAN,
     "stylegan2": StyleGAN2,
     "vae": VAE,
     "cgan": CGAN,
