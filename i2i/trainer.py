@@ -20,7 +20,8 @@ from i2i.data.batches import loader
 from i2i.errors import DataError, NotFinite, RecipeError, TrainingError
 from i2i.interrupt import interruptible
 from i2i.methods.base import Method
-from i2i.recipe import Optimizer, Recipe
+from i2i.optimizers import new_optimizer, same_strides
+from i2i.recipe import Recipe
 from i2i.reducing import Reducer
 
 Action = Callable[["Trainer"], None]
@@ -275,21 +276,3 @@ def fetch(batches: Iterator[Any]) -> tuple[Any, DataError | None]:
         return next(batches), None
     except DataError as e:
         return None, e
-
-
-def same_strides(opt: torch.optim.Optimizer) -> None:
-    """Lay moments out like their weights: the fused Adam of a CPU pairs them by their place in memory (torch 2.14)."""
-    for param, moments in opt.state.items():
-        for name, moment in moments.items():
-            if isinstance(moment, Tensor) and moment.shape == param.shape:
-                moments[name] = torch.empty_like(param).copy_(moment)
-
-
-def new_optimizer(config: Optimizer, params: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Fused where the device has it: one pass over the weights instead of several."""
-    lr, decay, fused = config.lr, config.weight_decay, params[0].device.type in ("cpu", "cuda")
-    if config.name == "adam":
-        return torch.optim.Adam(params, lr, betas=config.betas, weight_decay=decay, fused=fused)
-    if config.name == "rmsprop":
-        return torch.optim.RMSprop(params, lr, weight_decay=decay)
-    return torch.optim.SGD(params, lr, momentum=config.betas[0], weight_decay=decay)

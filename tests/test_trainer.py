@@ -23,10 +23,11 @@ from i2i.methods import METHODS
 from i2i.methods.base import Task
 from i2i.models import find
 from i2i.numerics import precision
+from i2i.optimizers import new_optimizer
 from i2i.recipe import Optimizer
 from i2i.runs import checkpoints
 from i2i.state import read
-from i2i.trainer import Averages, Trainer, new_optimizer
+from i2i.trainer import Averages, Trainer
 from i2i.zoo import ZOO
 from i2i.zoo.adversarial import Adversarial
 
