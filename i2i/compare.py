@@ -158,11 +158,11 @@ def _words(
         from i2i.flops import per_image
 
         each = per_image(wanted, data)
-        images = max(1, round(share * 1e12 / each / wanted.data.batch)) * wanted.data.batch
+        images = max(1, round(share * 1e12 / each / wanted.step_images)) * wanted.step_images
         words.append(f"train.images={images}")
         say(f"{row.train}: {each / 1e9:.2f} GFLOP an image, {images:,} images")
     if table.steps and not any(word.startswith("train.images=") for word in words):
-        images = table.steps * wanted.data.batch * critic_steps(wanted)
+        images = table.steps * wanted.step_images * critic_steps(wanted)
         words.append(f"train.images={images}")
         every = -(-images // table.evaluations)
         for key in ("watch.eval_images", "watch.save_images"):

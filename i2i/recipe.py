@@ -76,6 +76,7 @@ class Train(Strict):
     """How long and by which rule. Progress counts images (samples seen by all processes together)."""
 
     images: Positive
+    accumulate: Positive = 1  # batches a step: as one that is as large, but to what mixes pictures, like batch norm
     seed: int = Field(0, ge=0, lt=2**63)
     optimizer: Optimizer = Optimizer()
     rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)  # player: so many times optimizer.lr
@@ -83,9 +84,16 @@ class Train(Strict):
     clip_norm: float = Field(0.0, ge=0)  # 0: gradients are not clipped
     ema_halflife_images: Count = 0  # 0: products are the last weights, not an average
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    recompute: bool = False  # generators compute activations again on the way back: less memory, more time
     channels_last: bool = False
     compile: bool = False
     deterministic: bool = False  # refuse operations without a deterministic implementation
+
+    @model_validator(mode="after")
+    def _either(self) -> Train:
+        if self.recompute and self.compile:
+            raise ValueError("recompute and compile: what is compiled cannot be run in pieces: switch one of them off")
+        return self
 
 
 class Watch(Strict):
@@ -126,9 +134,15 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:
-        if self.train.images < self.data.batch:
-            raise ValueError(f"train.images ({self.train.images}) is less than one batch ({self.data.batch})")
+        if self.train.images < self.step_images:
+            one = f"one batch ({self.data.batch})" if self.train.accumulate == 1 else f"one step ({self.step_images})"
+            raise ValueError(f"train.images ({self.train.images}) is less than {one}")
         return self
+
+    @property
+    def step_images(self) -> int:
+        """Images that one step of each process sees."""
+        return self.data.batch * self.train.accumulate
 
     def dump(self) -> dict[str, Any]:
         """Plain values, every key spelt out."""

@@ -7,7 +7,9 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +22,7 @@ from i2i.data.batches import loader
 from i2i.errors import DataError, NotFinite, RecipeError, TrainingError
 from i2i.interrupt import interruptible
 from i2i.methods.base import Method
+from i2i.nets.recompute import recompute
 from i2i.optimizers import new_optimizer, same_strides
 from i2i.recipe import Recipe
 from i2i.reducing import Reducer
@@ -78,6 +81,9 @@ class Trainer:
         self.scalers = {who: torch.amp.GradScaler(self.device.type, enabled=half) for who in self.opts}
         averaged = method.products if recipe.train.ema_halflife_images else {}
         self.average = {name: copy.deepcopy(net) for name, net in averaged.items()}
+        if recipe.train.recompute:
+            for net in method.products.values():
+                recompute(net)
         if recipe.train.compile:
             for nets in method.players.values():
                 for net in nets:
@@ -92,7 +98,7 @@ class Trainer:
     @property
     def batch(self) -> int:
         """Images that one step of all processes sees."""
-        return self.recipe.data.batch * self.world
+        return self.recipe.step_images * self.world
 
     @property
     def products(self) -> dict[str, nn.Module]:
@@ -115,7 +121,7 @@ class Trainer:
         with interruptible() as interrupted:
             clock = time.perf_counter()
             while self.images < total:
-                batch, trouble = fetch(batches)
+                parts, trouble = fetch(batches, self.recipe.train.accumulate)
                 stopped, failed = self.any_rank(interrupted(), trouble is not None)
                 if failed:
                     raise trouble or DataError("another process could not read a picture: its message names the file")
@@ -123,7 +129,7 @@ class Trainer:
                     raise Stopped(f"{self.images:,} images")
                 fetched = time.perf_counter()
                 self.waited += fetched - clock
-                self.step(batch)
+                self.step(*parts)
                 before, self.images, self.steps = self.images, self.images + self.batch, self.steps + 1
                 self.seconds += time.perf_counter() - clock
                 last = self.images >= total
@@ -132,28 +138,39 @@ class Trainer:
                         act(self)
                 clock = time.perf_counter()
 
-    def step(self, batch: Any) -> None:
-        """One training step: every move of the method, in its order."""
-        batch = type(batch)(*(t.to(memory_format=self.layout) if t.ndim == 4 else t for t in batch))
+    def step(self, *parts: Any) -> None:
+        """One training step: every move of the method, in its order.
+
+        Several batches are played side by side, as parts of one: a player moves when each has added to its gradient,
+        and what comes after that sees it moved. What a later move still needs is kept of all of them until then.
+        """
         rate = self.rate()
-        moves = self.method.step(batch, self.steps)
-        while True:
-            with self.accelerator.autocast():
-                move = next(moves, None)
-            if move is None:
-                break
-            who, losses = move
-            self.play(who, losses, rate)
+        sides = [self.method.step(self.laid_out(part), self.steps) for part in parts]
+        going = True
+        while going:
+            for i, moves in enumerate(sides, start=1):
+                with self.accelerator.autocast():
+                    move = next(moves, None)
+                going = move is not None
+                if move:
+                    self.play(*move, rate, i, len(sides))
         if self.average:
             self.update_average()
 
-    def play(self, who: str, losses: dict[str, Tensor], rate: float = 1.0) -> None:
-        """Minimize the sum of ``losses`` for one player. No other's gradient is computed, no other's weight moves."""
+    def laid_out(self, batch: Any) -> Any:
+        return type(batch)(*(t.to(memory_format=self.layout) if t.ndim == 4 else t for t in batch))
+
+    def play(self, who: str, losses: dict[str, Tensor], rate: float = 1.0, part: int = 1, parts: int = 1) -> None:
+        """Minimize the sum of ``losses`` for one player, which moves with the last of ``parts``, by the mean of all.
+        No other's gradient is computed, no other's weight moves."""
         opt, scaler, params, clip = self.opts[who], self.scalers[who], self.params[who], self.recipe.train.clip_norm
         self.losses.add(who, losses)
-        opt.zero_grad(set_to_none=True)
-        with self.reducers[who]:
-            scaler.scale(cast(Tensor, sum(losses.values()))).backward(inputs=params)
+        if part == 1:
+            opt.zero_grad(set_to_none=True)
+        with self.reducers[who] if part == parts else nullcontext():
+            scaler.scale(cast(Tensor, sum(losses.values())) / parts).backward(inputs=params)
+        if part < parts:
+            return
         if clip:
             scaler.unscale_(opt)
             nn.utils.clip_grad_norm_(params, clip)
@@ -249,8 +266,8 @@ class Trainer:
         saved = formats.CHECKPOINT.upgraded(state.read(folder, "state"), str(folder), TrainingError)
         if saved["batch"] != self.batch:
             raise TrainingError(
-                f"{folder}: trained with {saved['batch']} images a step; {self.batch} a step (data.batch x processes) "
-                "does not continue it exactly: use as many processes as before"
+                f"{folder}: trained with {saved['batch']} images a step; {self.batch} (data.batch x train.accumulate x "
+                "processes) do not continue it exactly: use as many processes as before"
             )
         try:
             self.method.load_state_dict(saved["method"])
@@ -270,9 +287,9 @@ class Trainer:
         self.seconds, self.waited = saved["seconds"], saved["waited"]
 
 
-def fetch(batches: Iterator[Any]) -> tuple[Any, DataError | None]:
-    """The next batch, or what is wrong with it."""
+def fetch(batches: Iterator[Any], count: int) -> tuple[list[Any], DataError | None]:
+    """The next ``count`` batches, or what is wrong with one of them."""
     try:
-        return next(batches), None
+        return list(islice(batches, count)), None
     except DataError as e:
-        return None, e
+        return [], e

@@ -204,7 +204,7 @@ def _train(
     torch.manual_seed(wanted.train.seed)
     method = _method(wanted, view, dataset)
     if not resumed:
-        method.begin(-(-wanted.train.images // (wanted.data.batch * accelerator.num_processes)))
+        method.begin(-(-wanted.train.images // (wanted.step_images * accelerator.num_processes)))
     wanted = wanted.model_copy(update={"method": method.cfg})
     torch.manual_seed(wanted.train.seed + accelerator.process_index)
     trainer = Trainer(method, wanted, dataset, accelerator)

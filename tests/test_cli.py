@@ -145,8 +145,9 @@ def test_a_wrong_recipe_key(refused: Callable[..., str], pairs: Path, tmp_path: 
     mine = tmp_path / "mine.yaml"
     mine.write_text("method: {name: pix2pix}\ndata: {dataset: ./pairs}\ntrain:\n  images: 8\n  sede: 1\n")
     line = (
-        "error: mine.yaml:5: train.sede: unknown key; did you mean 'seed'? (known here: images, seed, optimizer, "
-        "rates, decay_from, clip_norm, ema_halflife_images, precision, channels_last, compile, deterministic)\n"
+        "error: mine.yaml:5: train.sede: unknown key; did you mean 'seed'? (known here: images, accumulate, seed, "
+        "optimizer, rates, decay_from, clip_norm, ema_halflife_images, precision, recompute, channels_last, compile, "
+        "deterministic)\n"
     )
     assert refused("train", "mine.yaml") == refused("recipes", "check", "mine.yaml") == line
 

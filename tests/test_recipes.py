@@ -132,8 +132,8 @@ def test_a_data_set_takes_the_place_of_the_recipes_own() -> None:
 
 
 KEYS = {
-    "train": "images, seed, optimizer, rates, decay_from, clip_norm, ema_halflife_images, precision, channels_last, "
-    "compile, deterministic",
+    "train": "images, accumulate, seed, optimizer, rates, decay_from, clip_norm, ema_halflife_images, precision, "
+    "recompute, channels_last, compile, deterministic",
     "recipe": "about, method, data, train, watch",
     "method": "name, gan, gan_weight, l1, generator, discriminator, init, inference",
     "unet": "net, depth, width, most, norm, dropout, up, inputs, outputs",
