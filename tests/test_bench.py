@@ -242,6 +242,40 @@ def test_memory_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row.memory.resident_bytes for row in done.rows] == [7 * 2**20] * 2
 
 
+def test_switches_of_the_recipe_are_measured_beside_a_plain_step_on_as_many_pictures(
+    i2i: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "CONVOLUTION", (1, 4, 16, 16))
+    given: list[list[int]] = []
+    real = steps.Trainer.step
+
+    def step(self: Any, *parts: Any) -> None:
+        given.append([len(part.a) for part in parts])
+        real(self, *parts)
+
+    monkeypatch.setattr(steps.Trainer, "step", step)
+    words = ("--methods", "srresnet", "--sizes", "8", "--batch", 2, "--seconds", 0, "--precision", "fp32")
+    switches = ("method.generator.blocks=1", "train.accumulate=3", "train.recompute=true")
+    said = i2i("bench", "train", *words, *switches, "--no-memory", "--profile", "--out", "b.json")
+    assert (said.code, said.err) == (0, "")
+    assert given == [[2, 2, 2]] * 5, "the first, three rounds, and one to see where the time goes"
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert written["notes"] == [f"with {' '.join(switches)}"]
+    assert written["notes"][0] in said.out
+    plain, ours = written["rows"]
+    assert (plain["batch"], ours["batch"]) == (6, 6)
+    assert ours["images_per_second"] == pytest.approx(6 / ours["seconds"]["median"])
+    assert 1.2 < ours["flops"] / plain["flops"] < 1.4, "forward once more: of three parts, four"
+    assert sum(ours["shares"].values()) == pytest.approx(1)
+
+
+def test_a_turn_of_accumulated_batches_moves_every_player_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(steps.Trainer, "play", lambda self, who, losses, rate, i, of: moved.append((who, i, of)))
+    steps.new_step("discogan", 64, 2, "i2i fp32", "train.accumulate=2", "method.update_interval=2")()
+    assert moved == [("D", 1, 2), ("D", 2, 2), ("G", 1, 2), ("G", 2, 2)]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -254,6 +288,10 @@ def test_memory_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--precision", "bf61"), "--precision bf61: not known; did you mean 'bf16'?"),
         (("--out", "b.txt"), "--out b.txt: name a file that ends in .json"),
         (("--out", "nowhere/b.json"), "--out nowhere/b.json: there is no folder"),
+        (("data.size=64",), "override data.size=64: here they begin with method. or train.; for the rest there are"),
+        (("train.precision=bf16",), "override train.precision=bf16: here they begin with"),
+        (("train.recompte=true",), "override train.recompte=true: train.recompte: unknown key; did you mean"),
+        (("train.recompute",), "override 'train.recompute': expected key.path=value"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )

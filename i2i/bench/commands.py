@@ -29,6 +29,9 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="FILE.json; a char
 
 @bench_app.command("train")
 def bench_train(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Of the recipes, like train.recompute=true.")
+    ] = None,
     methods: Annotated[
         str, typer.Option(help="pix2pix, cyclegan, srresnet, discogan, pixelda, dcgan, with commas.")
     ] = "pix2pix,cyclegan",
@@ -55,8 +58,9 @@ def bench_train(
     names = measure.words("--methods", methods, list(METHODS))
     with progress("measuring") as bar:
         done = steps.bench(
-            names, pixels, batch=batch, seconds=seconds, precision=kind, memory=memory, profile=profile, tell=bar
-        )
+            names, pixels, batch=batch, seconds=seconds, precision=kind, memory=memory, profile=profile,
+            overrides=overrides or (), tell=bar,
+        )  # fmt: skip
     cells = [
         (
             f"{r.method} {r.size}, {r.batch}", r.step, _ms(r.seconds), _ratio(r.ratio), f"{r.images_per_second:.3g}",

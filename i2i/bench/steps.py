@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class Row:
 
     method: str
     size: int  # pixels, height and width
-    batch: int
+    batch: int  # pictures a step
     step: str
     rounds: int
     seconds: Spread  # of one step, the mean over all that it takes until every player has moved
@@ -51,7 +52,7 @@ class Row:
 
 def bench(
     methods: Sequence[str], sizes: Sequence[int] | None = None, *, batch: int | None = None, seconds: float = 20.0,
-    precision: str = "auto", memory: bool = True, profile: bool = False,
+    precision: str = "auto", memory: bool = True, profile: bool = False, overrides: Sequence[str] = (),
     tell: Progress = lambda stage, done, total: None,
 ) -> Bench:  # fmt: skip
     """Times the steps of each method at each size, in turns, on random pictures and with fresh networks.
@@ -63,36 +64,48 @@ def bench(
         precision: what is measured beside float32; auto is what a training would take.
         memory: also the peak memory of each kind of step, in a process of its own.
         profile: also where the time of each kind of step goes.
+        overrides: of the recipes, like ``"train.recompute=true"``. A step of ``train.accumulate`` batches is measured
+            beside a plain one on all of their pictures at once. In networks and weights of losses the plain step
+            follows, in nothing else.
 
     Raises:
+        RecipeError: one of the overrides is wrong.
         UsageError: a method at this size cannot be, or has no plain step.
         TrainingError: float16 on a CPU.
     """
+    for word in overrides:
+        if not word.startswith(("method.", "train.")) or word.startswith(("method.name", "train.precision")):
+            raise UsageError(f"override {word}: here they begin with method. or train.; for the rest there are options")
     for name in methods:
         if name not in PLAIN:
             raise UsageError(f"method {name}: no plain step is written for it (there are {', '.join(PLAIN)})")
     work = [(name, size, number) for name in methods for size, number in usual(name, sizes, batch)]
     for name, size, number in work:  # all before the first is measured
+        wanted = settings(name, size, number, "fp32", *overrides)  # a wrong word there is not blamed on the size
         with fitting(f"--sizes {size}: {name}"), torch.device("meta"):
-            random_batch(new_method(settings(name, size, number, "fp32")), size, number)
+            random_batch(new_method(wanted), size, wanted.step_images)
     kinds = [BASE, *(f"i2i {p}" for p in dict.fromkeys(("fp32", chosen(precision))))]
     done = Bench("train", str(device()), torch.get_num_threads(), torch.__version__)
+    if overrides:
+        done.notes.append(f"with {' '.join(overrides)}")
     for name, size, number in work:
         with fitting(f"--sizes {size}: {name}"):
-            done.rows += _rows(name, size, number, seconds, kinds, memory, profile, tell)
+            done.rows += _rows(name, size, number, seconds, kinds, memory, profile, overrides, tell)
     done.load_after = load()
     return done
 
 
 def _rows(
-    name: str, size: int, batch: int, seconds: float, kinds: Sequence[str], memory: bool, profile: bool, tell: Progress
-) -> list[Row]:
+    name: str, size: int, batch: int, seconds: float, kinds: Sequence[str], memory: bool, profile: bool,
+    overrides: Sequence[str], tell: Progress,
+) -> list[Row]:  # fmt: skip
     runs: dict[str, Callable[[], object]] = {}
     flops: dict[str, int] = {}
-    what, steps = f"{name} {size}", period(settings(name, size, batch, "fp32").method)
+    wanted = settings(name, size, batch, "fp32", *overrides)
+    what, steps, pictures = f"{name} {size}", period(wanted.method), wanted.step_images
     for kind in kinds:
         tell(f"{what}: first step, {kind}", 0, None)
-        runs[kind] = timed(new_step(name, size, batch, kind))
+        runs[kind] = timed(new_step(name, size, batch, kind, *overrides))
         with FlopCounterMode(display=False) as counter:
             runs[kind]()  # the first time: also what has to be made once
         flops[kind] = counter.get_total_flops() // steps
@@ -110,42 +123,44 @@ def _rows(
         rate, best = (flops[k] / Spread.of(taken[k]).median for k in (kind, f"convolution {kind.split()[1]}"))
         if memory:
             tell(f"{what}: memory, {kind}", 0, None)
-        held = alone(two_steps, name, size, batch, kind) if memory else None
+        held = alone(two_steps, name, size, batch, kind, *overrides) if memory else None
         parts = shares(runs[kind]) if profile else None
         row = Row(
-            method=name, size=size, batch=batch, step=kind, rounds=len(taken[kind]), seconds=took,
-            ratio=ratio(taken, kind, BASE), images_per_second=batch / took.median, flops=flops[kind],
+            method=name, size=size, batch=pictures, step=kind, rounds=len(taken[kind]), seconds=took,
+            ratio=ratio(taken, kind, BASE), images_per_second=pictures / took.median, flops=flops[kind],
             flops_per_second=rate, of_convolution=rate / best, memory=held, shares=parts,
         )  # fmt: skip
         rows.append(row)
     return rows
 
 
-def new_step(name: str, size: int, batch: int, kind: str) -> Callable[[], object]:
-    """Steps of ``kind`` on a batch of random pictures, as many as it takes until every player has moved; equal networks
-    and pictures for each kind."""
+def new_step(name: str, size: int, batch: int, kind: str, *overrides: str) -> Callable[[], object]:
+    """Steps of ``kind`` on random pictures, as many as it takes until every player has moved; equal networks and
+    pictures for each kind. The plain step has all pictures at once, ours in batches of ``batch``."""
     torch.manual_seed(0)
-    wanted = settings(name, size, batch, kind.split()[1])
+    wanted = settings(name, size, batch, kind.split()[1], *overrides)
     method = new_method(wanted)
-    noise = random_batch(method, size, batch)
-    pictures = type(noise)(*(x.to(device()) for x in noise))
+    noise = random_batch(method, size, wanted.step_images)
+    pictures = [x.to(device()) for x in noise]
     if kind == BASE:
-        step: Callable[[Any], object] = PLAIN[name](method.to(device()))
+        plain = PLAIN[name](method.to(device()))
+        step: Callable[[], object] = partial(plain, type(noise)(*pictures))
     else:
-        step = counted(new_trainer(method, wanted))
+        parts = zip(*(x.split(batch) for x in pictures), strict=True)
+        step = partial(counted(new_trainer(method, wanted)), *(type(noise)(*part) for part in parts))
 
     def turn() -> None:
         for _ in range(period(wanted.method)):
-            step(pictures)
+            step()
 
     return turn
 
 
-def counted(trainer: Trainer) -> Callable[[Any], None]:
+def counted(trainer: Trainer) -> Callable[..., None]:
     """Its steps in order: who moves can depend on how many there were."""
 
-    def step(batch: Any) -> None:
-        trainer.step(batch)
+    def step(*parts: Any) -> None:
+        trainer.step(*parts)
         trainer.steps += 1
 
     return step
@@ -157,9 +172,9 @@ def usual(name: str, sizes: Sequence[int] | None, batch: int | None) -> list[tup
     return [(size, batch or data.batch) for size in sizes or [data.size[0]]]
 
 
-def settings(name: str, size: int, batch: int, precision: str) -> Recipe:
-    """The method's recipe for folders, at this size, on data that there are not."""
-    changes = (f"data.size={size}", f"data.batch={batch}", f"train.precision={precision}")
+def settings(name: str, size: int, batch: int, precision: str, *overrides: str) -> Recipe:
+    """The method's recipe for folders, at this size and with ``overrides``, on data that there are not."""
+    changes = (f"data.size={size}", f"data.batch={batch}", f"train.precision={precision}", *overrides)
     return recipe.load(recipe.find_for(name, None), changes, dataset="none")
 
 
@@ -213,9 +228,9 @@ def convolution(dtype: torch.dtype) -> Callable[[], object]:
     return run
 
 
-def two_steps(name: str, size: int, batch: int, kind: str) -> None:
+def two_steps(name: str, size: int, batch: int, kind: str, *overrides: str) -> None:
     """The second step is the first with all that the optimizers keep."""
-    run = new_step(name, size, batch, kind)
+    run = new_step(name, size, batch, kind, *overrides)
     run()
     run()
 
