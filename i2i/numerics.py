@@ -15,13 +15,13 @@ def precision(asked: str, cpu: bool) -> str:
     """``auto`` as what the processor has: bfloat16 where the hardware computes it, else float32. In Accelerate's words.
 
     Raises:
-        TrainingError: float16 on a CPU.
+        TrainingError: float16 or TF32 on a CPU.
     """
-    if asked == "fp16" and cpu:
-        raise TrainingError("train.precision fp16 needs a GPU: use auto, fp32 or bf16 on a CPU")
+    if asked in ("fp16", "tf32") and cpu:
+        raise TrainingError(f"train.precision {asked} needs a GPU: use auto, fp32 or bf16 on a CPU")
     if asked == "auto":
         return "bf16" if has_bf16("cpu" if cpu else "cuda") else "no"
-    return {"fp32": "no"}.get(asked, asked)
+    return {"fp32": "no", "tf32": "no"}.get(asked, asked)
 
 
 def has_bf16(kind: str) -> bool:

@@ -83,10 +83,10 @@ class Train(Strict):
     decay_from: Share = 1.0  # the share of images after which the learning rate falls linearly to zero
     clip_norm: float = Field(0.0, ge=0)  # 0: gradients are not clipped
     ema_halflife_images: Count = 0  # 0: products are the last weights, not an average
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     recompute: bool = False  # generators compute activations again on the way back: less memory, more time
-    channels_last: bool = False
-    compile: bool = False
+    channels_last: Literal["auto", True, False] = "auto"  # auto: on an NVIDIA GPU in low precision
+    compile: Literal[True, False, "reduce-overhead"] = False  # reduce-overhead: also CUDA graphs, for small networks
     deterministic: bool = False  # refuse operations without a deterministic implementation
 
     @model_validator(mode="after")

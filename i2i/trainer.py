@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from i2i import formats, state
+from i2i import cuda, formats, state
 from i2i.data.batches import loader
 from i2i.errors import DataError, NotFinite, RecipeError, TrainingError
 from i2i.interrupt import interruptible
@@ -69,7 +69,9 @@ class Trainer:
         self.recipe, self.dataset, self.accelerator = recipe, dataset, accelerator
         self.device = accelerator.device
         self.world, self.rank = accelerator.num_processes, accelerator.process_index
-        self.layout = torch.channels_last if recipe.train.channels_last else torch.contiguous_format
+        low = accelerator.mixed_precision != "no"
+        last = cuda.switches(recipe.train, self.device, low).channels_last
+        self.layout = torch.channels_last if last else torch.contiguous_format
         self.method = method.to(self.device).to(memory_format=self.layout).train()
         self.params = {who: [p for net in nets for p in net.parameters()] for who, nets in method.players.items()}
         self.opts = {who: new_optimizer(recipe.train.optimizer, params) for who, params in self.params.items()}
@@ -85,9 +87,10 @@ class Trainer:
             for net in method.products.values():
                 recompute(net)
         if recipe.train.compile:
+            mode = "default" if recipe.train.compile is True else recipe.train.compile
             for nets in method.players.values():
                 for net in nets:
-                    net.compile()
+                    net.compile(mode=mode)
         self.images = self.steps = 0
         self.seconds = self.waited = 0.0
         self.best: dict[str, Any] = {}  # the best measurement of held-out pairs, and the last one
@@ -145,6 +148,8 @@ class Trainer:
         and what comes after that sees it moved. What a later move still needs is kept of all of them until then.
         """
         rate = self.rate()
+        if self.recipe.train.compile == "reduce-overhead":  # what CUDA graphs gave in the last step may be written over
+            torch.compiler.cudagraph_mark_step_begin()
         sides = [self.method.step(self.laid_out(part), self.steps) for part in parts]
         going = True
         while going:

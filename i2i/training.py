@@ -144,7 +144,7 @@ def _run(claim: Callable[[], Path], wanted: Recipe, resumed: bool, mirror: str |
         from accelerate.utils import broadcast_object_list
         from safetensors import SafetensorError
 
-        from i2i import numerics
+        from i2i import cuda, numerics
         from i2i.trainer import Stopped
     from rich.console import Console
 
@@ -159,7 +159,8 @@ def _run(claim: Callable[[], Path], wanted: Recipe, resumed: bool, mirror: str |
 
     data = prepare(wanted.data.dataset, mirror, say)  # processes on one machine wait for the first one's download
     run = None
-    with numerics.deterministic(wanted.train.deterministic), ExitStack() as held_open:
+    chosen = cuda.switches(wanted.train, accelerator.device, accelerator.mixed_precision != "no")
+    with numerics.deterministic(wanted.train.deterministic), cuda.switched(chosen), ExitStack() as held_open:
         try:
             named = [str(claim()) if main else ""]
             run = Path(broadcast_object_list(named)[0])

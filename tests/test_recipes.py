@@ -153,7 +153,7 @@ WRONG = [
     ("train.images=0", "train.images: input should be greater than or equal to 1, not 0"),
     (
         "train.precision=fp61",
-        "train.precision: 'fp61' is not known; did you mean 'fp16'? (one of auto, fp32, bf16, fp16)",
+        "train.precision: 'fp61' is not known; did you mean 'fp16'? (one of auto, fp32, tf32, bf16, fp16)",
     ),
     ("data.size=big", "data.size: expected pixels like 256, 256x512 (height x width) or [256, 512], not 'big'"),
     ("data.size=4", "data.size: input should be greater than or equal to 8, not 4"),
