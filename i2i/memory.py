@@ -58,6 +58,11 @@ def available() -> int:
     return min(found, default=4 * 1000**3)
 
 
+def exhausted(e: Exception) -> bool:
+    """Whether torch says that there is no memory left, of the machine or of a GPU."""
+    return any(said in str(e) for said in ("allocate memory", "out of memory"))
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from i2i import __version__, card, fetch, recipe, runs
 from i2i.errors import DataError, NotFinite, RecipeError, TrainingError, UsageError, needing
+from i2i.memory import exhausted
 from i2i.runs import LOG, RECIPE, checkpoint_of, checkpoints
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from i2i.trainer import Trainer
 
 RESUMABLE = (
-    "train.images", "train.decay_from", "train.optimizer.lr", "train.clip_norm", "train.precision", "train.compile",
-    "watch.", "data.dataset", "data.workers", "data.cache_gb",
+    "train.images", "train.decay_from", "train.optimizer.lr", "train.clip_norm", "train.precision", "train.recompute",
+    "train.compile", "watch.", "data.dataset", "data.workers", "data.cache_gb",
 )  # fmt: skip
 """What may be changed when a run goes on; everything else would make it another experiment."""
 
@@ -182,6 +183,9 @@ def _run(claim: Callable[[], Path], wanted: Recipe, resumed: bool, mirror: str |
         except RuntimeError as e:
             if wanted.train.deterministic and "deterministic" in str(e):
                 raise TrainingError(f"train.deterministic: {str(e).splitlines()[0][:200]}") from e
+            if exhausted(e):
+                less = "a smaller data.batch with train.accumulate as much larger, train.recompute=true, or a smaller"
+                raise TrainingError(f"too much for the memory of this machine: take {less} data.size") from e
             raise
     return run
 

@@ -17,7 +17,7 @@ from test_trainer import ROOT, assert_same_state, last, plain
 from i2i import nets, training
 from i2i.bench import steps
 from i2i.data.batches import Images, Labelled
-from i2i.errors import DataError, RecipeError
+from i2i.errors import DataError, RecipeError, TrainingError
 from i2i.methods import METHODS
 from i2i.methods.base import Method, Task
 from i2i.nets import recompute as again
@@ -105,6 +105,25 @@ def test_a_scaled_loss_is_accumulated_scaled(monkeypatch: pytest.MonkeyPatch) ->
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
+FIRST = ("cyclegan", "pixelda", "srgan")
+ONE_OF_A_KIND = [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in METHODS]
+
+
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
+def test_every_method_plays_batches_side_by_side(name: str) -> None:
+    torch.manual_seed(0)
+    method = small_method(name)
+    trainer = steps.new_trainer(method, small_recipe(name, "none", train={"precision": "fp32", "accumulate": 2}))
+    moved: list[tuple[str, int]] = []
+    real = trainer.play
+    trainer.play = lambda who, losses, rate, i, of: (moved.append((who, i)), real(who, losses, rate, i, of))
+    trainer.step(batch_for(method), batch_for(method))
+    assert moved[::2] == [(who, 1) for who, _ in moved[::2]]
+    assert moved[1::2] == [(who, 2) for who, _ in moved[::2]]
+    assert {who for who, _ in moved} == set(method.players)
+    assert all(value.isfinite() for value in trainer.losses.sums.values())
+
+
 ACCUMULATED = {"train": {"accumulate": 2, "ema_halflife_images": 4}, "watch": {"save_images": 4}}
 
 
@@ -176,13 +195,8 @@ def trained(name: str, **train: Any) -> tuple[Trainer, torch.Tensor]:
     return trainer, torch.rand(())
 
 
-FIRST = ("cyclegan", "pixelda", "srgan")
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in METHODS]
-)
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
 def test_what_is_computed_again_is_the_same_bit_for_bit(
     name: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,13 +283,27 @@ def test_copies_of_a_network_are_their_own(pairs: Path) -> None:
     assert not torch.equal(Used(net, inference)(x), before)
 
 
-def test_averages_and_saved_models_know_nothing_of_it(pairs: Path, tmp_path: Path) -> None:
-    train = {"recompute": True, "ema_halflife_images": 4}
-    run = train_small(tmp_path / "run", small_recipe("pix2pix", pairs, images=2, train=train))
-    other = train_small(tmp_path / "other", small_recipe("pix2pix", pairs, 2, train={**train, "recompute": False}))
-    assert_same_state(last(run), last(other))
-    files = [(folder / "model/model.safetensors").read_bytes() for folder in (run, other)]
-    assert files[0] == files[1]
+def test_a_training_goes_on_with_it_and_nobody_notices(pairs: Path, tmp_path: Path) -> None:
+    """Averages, checkpoints and the saved model know nothing of it."""
+    train = {"ema_halflife_images": 4}
+    whole = train_small(tmp_path / "whole", small_recipe("pix2pix", pairs, images=4, train=train))
+    part = train_small(tmp_path / "part", small_recipe("pix2pix", pairs, images=2, train=train))
+    training.resume(part, "train.images=4", "train.recompute=true", quiet=True)
+    assert_same_state(last(whole), last(part))
+    models = [(run / "model/model.safetensors").read_bytes() for run in (whole, part)]
+    assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("said", ["CUDA out of memory. Tried to allocate 9 GiB", "can't allocate memory: you tried"])
+def test_too_little_memory_is_one_line_with_the_ways_out(
+    said: str, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*_: Any) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    with pytest.raises(TrainingError, match=r"^too much for the memory .* train\.accumulate .* train\.recompute=true"):
+        train_small(tmp_path / "run", small_recipe("pix2pix", pairs))
 
 
 def test_it_cannot_be_compiled_too() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from i2i import __version__
 from i2i.errors import I2IError, UsageError, did_you_mean
+from i2i.memory import exhausted
 
 ROUNDS = 3  # at least, however short the time
 
@@ -153,7 +154,7 @@ def fitting(what: str) -> Iterator[None]:
     except I2IError as e:
         raise UsageError(f"{what}: {e}") from e
     except RuntimeError as e:
-        if not any(said in str(e) for said in ("allocate memory", "out of memory")):
+        if not exhausted(e):
             raise
         raise UsageError(f"{what}: too much for the memory of this machine: take a smaller size or batch") from e
 

@@ -73,7 +73,11 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def step(self, batch: Any, it: int) -> Iterator[Update]:
-        """The moves of one training step on a batch. ``it`` counts the steps before this one."""
+        """The moves of one training step on a batch. ``it`` counts the steps before this one.
+
+        Who moves and when is told by ``it`` and the settings, not by the batch: several may be played side by side, and
+        each player then moves once for all of them.
+        """
 
     @abstractmethod
     def panels(self, nets: Nets, batch: Any) -> dict[str, Tensor]:
