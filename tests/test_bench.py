@@ -8,6 +8,7 @@ import operator
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -146,8 +147,29 @@ def test_memory_is_that_of_a_process_of_its_own() -> None:
     assert 190 * 2**20 < full - empty < 260 * 2**20
 
 
+DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+
+class Deadly:
+    """Kills who reads it."""
+
+    def __reduce__(self) -> tuple:
+        return exec, (DIES,)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals and a shell of Unix")
 def test_a_process_that_dies_costs_nothing_but_its_own_figure() -> None:
-    assert measure.alone(os._exit, 1) == Memory(None, None)
+    """By its own exit, killed, killed before it begins, and killed when what it has started lives on."""
+    left = f"import os; os.system('sleep 60 <&- >&- 2>&- &'); {DIES}"
+    began = time.perf_counter()
+    for function, given in ((os._exit, 1), (exec, DIES), (print, Deadly()), (exec, left)):
+        assert measure.alone(function, given) == Memory(None, None)
+    assert time.perf_counter() - began < 50
+
+
+def test_an_error_in_a_process_of_its_own_is_raised_here() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        measure.alone(int, "many")
 
 
 def test_the_load_is_told() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -113,19 +113,44 @@ def load() -> float | None:
 
 def alone(function: Callable[..., object], *args: Any) -> Memory:
     """The memory of a fresh process that imports what ``function`` needs and calls it; not known if the system ends
-    it: what was measured before is not lost for that."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(_watched, function, *args).result()
-        except BrokenProcessPool:
-            return Memory(None, None)
+    it: what was measured before is not lost for that. An error of ``function`` is raised here. ``args`` are few and
+    small: a pipe holds them until they are read.
+
+    That the process has ended is asked of the system. An executor would wait for its pipes to close, and what the
+    process has started, like the workers of a compiler, can hold them open long after.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_watched, args=(theirs, function, *args))
+    process.start()
+    theirs.close()
+    try:
+        while not ours.poll(0.1) and process.is_alive():
+            pass
+        found = ours.recv() if ours.poll() else Memory(None, None)
+    except EOFError:
+        found = Memory(None, None)
+    finally:
+        process.join(5)
+        process.kill()
+        process.join()
+        ours.close()
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
-def _watched(function: Callable[..., object], *args: Any) -> Memory:
-    function(*args)
+def _watched(pipe: Connection, function: Callable[..., object], *args: Any) -> None:
+    """In the process: answers with its memory, or with the error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of who started it
+    try:
+        function(*args)
+    except Exception as e:
+        pipe.send(e)
+        return
     torch = sys.modules.get("torch")
     on_gpu = torch is not None and torch.cuda.is_available()
-    return Memory(peak_resident(), torch.cuda.max_memory_allocated() if torch and on_gpu else None)
+    pipe.send(Memory(peak_resident(), torch.cuda.max_memory_allocated() if torch and on_gpu else None))
 
 
 def peak_resident() -> int | None:
