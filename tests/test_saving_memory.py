@@ -195,6 +195,14 @@ def trained(name: str, **train: Any) -> tuple[Trainer, torch.Tensor]:
     return trainer, torch.rand(())
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is run to be run again."""
+    runs: list[Any] = []
+    real = again.checkpoint
+    monkeypatch.setattr(again, "checkpoint", lambda f, *x, **how: (runs.append(f), real(f, *x, **how))[1])
+    return runs
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ONE_OF_A_KIND)
 def test_what_is_computed_again_is_the_same_bit_for_bit(
@@ -202,9 +210,7 @@ def test_what_is_computed_again_is_the_same_bit_for_bit(
 ) -> None:
     """Weights, running statistics, estimates of spectral norms, pools, and the random numbers that come after."""
     kept, number = trained(name, precision=precision)
-    runs: list[Any] = []
-    real = again.checkpoint
-    monkeypatch.setattr(again, "checkpoint", lambda f, *x, **how: (runs.append(f), real(f, *x, **how))[1])
+    runs = counted(monkeypatch)
     computed, same_number = trained(name, precision=precision, recompute=True)
     assert runs
     assert number == same_number
@@ -243,6 +249,25 @@ def test_a_chain_of_blocks_is_cut_at_every_block() -> None:
     net: Any = nets.build(nets.ResNetConfig(width=2, blocks=3))
     kinds = [type(piece).__name__ for piece in again.pieces(net.model)]
     assert kinds == ["Sequential", "Residual", "Residual", "Residual", "Sequential"]
+
+
+def test_a_pyramid_is_cut_into_its_levels_which_learn_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = counted(monkeypatch)
+    net: Any = nets.build(nets.LapGANConfig(width=2, dense=4, size=(14, 14), latent=200))
+    again.recompute(net)
+    coarsest, detail = net.parts(torch.randn(2, 200))
+    picture = net.level(0, coarsest)
+    assert net.level(1, detail, net.up(picture)).requires_grad
+    net(torch.randn(2, 200))
+    assert len(runs) == 4
+
+
+def test_named_arguments_reach_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = counted(monkeypatch)
+    net: Any = nets.build(nets.ProGANConfig(width=2, size=(16, 16), latent=8))
+    again.recompute(net)
+    assert net(torch.randn(2, 8), doublings=1).shape == (2, 3, 8, 8)
+    assert len(runs) == 1
 
 
 def test_activations_are_kept_no_longer() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from i2i.nets import pixelda, resnet, srresnet
+from i2i.nets import lapgan, pixelda, resnet, srresnet
 
 BLOCKS = (pixelda.Residual, resnet.Residual, srresnet.Residual)
 
@@ -23,19 +23,21 @@ def recompute(net: nn.Module) -> None:
     """From now on ``net`` keeps for its gradient no more than what goes into its pieces, and runs each of them once
     more when the gradient is due: the same numbers, bit for bit.
 
-    A chain of residual blocks is cut at every block, and into what is before and after. Any other network is one piece:
-    a U-Net's skips would be kept anyway. Copies made later do the same; keys and weights stay as they are.
+    A chain of residual blocks is cut at every block, and into what is before and after; a pyramid of LAPGAN, whose
+    levels learn apart, into these. Any other network is one piece: a U-Net's skips would be kept anyway. Copies made
+    later do the same; keys and weights stay as they are.
     """
     chains = [part for part in net.children() if isinstance(part, nn.Sequential)]
     if any(isinstance(layer, BLOCKS) for chain in chains for layer in chain):
         for chain in chains:
             chain.forward = MethodType(_by_pieces, chain)  # type: ignore[method-assign]
     else:
-        net.forward = MethodType(_whole, net)
+        for piece in net.levels if isinstance(net, lapgan.LapGAN) else [net]:
+            piece.forward = MethodType(_whole, piece)
 
 
-def _whole(net: nn.Module, *given: Any) -> Any:
-    forward = partial(type(net).forward, net)
+def _whole(net: nn.Module, *given: Any, **named: Any) -> Any:
+    forward = partial(type(net).forward, net, **named)
     if not torch.is_grad_enabled():
         return forward(*given)
     before = AsBefore(net)
