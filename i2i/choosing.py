@@ -43,9 +43,13 @@ def choice(folder: Path, info: Info, product: str, device: str, asked: str) -> C
         if not has_bf16(found.type):
             raise UsageError(f"precision bf16: {found.type} has no arithmetic for it here, fp32 is faster: take that")
         return Choice("bf16", "bf16: as asked; --precision fp32 is exact")
-    if info.inference.dropout or not (folder / file).is_file():  # the missing file is told by who opens it
+    if info.inference.dropout:
         return Choice("fp32")
-    return measured.choose(here(found), measured.fingerprint(folder, file), product)
+    try:
+        model = measured.fingerprint(folder, file)
+    except OSError:  # a file that is missing or not readable is told by who opens it
+        return Choice("fp32")
+    return measured.choose(here(found), model, product)
 
 
 def here(device: torch.device) -> Here:

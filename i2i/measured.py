@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +18,7 @@ from i2i.folder import INFO
 from i2i.strict import Strict
 
 KEPT = 200  # measures: a model has one for each size
+SEEN = 2**16  # bytes of the weights that tell one model from another
 WORTH = 0.9  # of float32's time: what gains less is not worth other pixels
 LEVEL = 1 / 127.5  # one of the 255 steps of a picture, in values from -1 to 1
 MOST, MEAN = 8 * LEVEL, 0.5 * LEVEL  # what bfloat16 may differ from float32: anywhere, and on the mean of all values
@@ -78,9 +79,12 @@ def processor() -> str:
 
 
 def fingerprint(folder: Path, name: str) -> str:
-    """Of a trained model whose numbers lie in the file ``name``: another after each further step of training, the same
-    for a copy."""
-    about = (folder / INFO).read_bytes() + str((folder / name).stat().st_size).encode()
+    """Of a trained model whose numbers lie in the file ``name``: another after each further step of training and for
+    other weights, the same for a copy. Of the weights, the last ``SEEN`` bytes are enough: a step changes them all."""
+    with (folder / name).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - SEEN))
+        about = (folder / INFO).read_bytes() + str(size).encode() + file.read()
     return hashlib.sha256(about).hexdigest()[:16]
 
 
@@ -101,11 +105,14 @@ def keep(new: Sequence[Measure]) -> None:
     replaced = {(m.here, m.model, m.product) for m in new}
     kept = [m for m in read() if (m.here, m.model, m.product) not in replaced]
     path = file()
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".measured-", delete=False) as fresh:
-            fresh.write(ALL.dump_json([*kept, *new][-KEPT:], indent=1))
-        Path(fresh.name).replace(path)
+        try:
+            draft.write_bytes(ALL.dump_json([*kept, *new][-KEPT:], indent=1))
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as e:
         raise I2IError(f"{path}: cannot be written ({e.strerror or e}): set I2I_CACHE to another folder") from e
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any, get_args
@@ -12,9 +14,10 @@ import torch
 from conftest import Command
 from models_for_tests import make_model
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from i2i import choosing, folder, measured, nets, numerics, parity
-from i2i.errors import I2IError, UsageError
+from i2i.errors import I2IError, ModelError, UsageError
 from i2i.measured import Measure
 from i2i.nets.blocks import Noise
 from i2i.run_torch import TorchEngine
@@ -168,6 +171,23 @@ def test_a_model_that_learned_more_is_another(tmp_path: Path) -> None:
     assert load(tmp_path / "m", device="cpu").engine.precision == "fp32"
 
 
+def test_a_model_of_other_weights_is_another_and_a_copy_is_not(tmp_path: Path) -> None:
+    places = [tmp_path / place / "m" for place in ("one", "two", "copy")]
+    for place, seed in zip(places[:2], (0, 1), strict=True):
+        make_model(place, seed=seed)
+    shutil.copytree(places[0], places[2])
+    one, two, copy = (measured.fingerprint(place, folder.TENSORS) for place in places)
+    assert one == copy != two
+    assert len({(place / folder.INFO).read_bytes() for place in places}) == 1, "they say the same of themselves"
+
+
+def test_a_model_without_its_weights_is_told_by_who_opens_it(tmp_path: Path) -> None:
+    make_model(tmp_path / "m")
+    (tmp_path / "m" / folder.TENSORS).unlink()
+    with pytest.raises(ModelError, match=r"model.safetensors is missing"):
+        load(tmp_path / "m", device="cpu")
+
+
 def test_auto_with_dropout_is_float32(tmp_path: Path) -> None:
     make_model(tmp_path / "m", dropout=True)
     measured.keep([measure(tmp_path / "m")])
@@ -200,6 +220,33 @@ def test_measures_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("I2I_CACHE", str(tmp_path / "cache"))
     with pytest.raises(I2IError, match=r"measured.json: cannot be written .*: set I2I_CACHE to another folder"):
         measured.keep([measure(tmp_path / "m")])
+    (tmp_path / "other" / "measured.json").mkdir(parents=True)
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "other"))
+    with pytest.raises(I2IError, match=r"measured.json: cannot be written"):
+        measured.keep([measure(tmp_path / "m")])
+    assert [p.name for p in (tmp_path / "other").iterdir()] == ["measured.json"], "no draft is left behind"
+
+
+def test_a_bench_shows_what_it_cannot_keep(i2i: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_model(tmp_path / "m", nets.UNetConfig(depth=3, width=4, dropout=0))
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "cache"))
+    words = ("--engines", "bf16", "--sizes", "32", "--seconds", 0, "--no-memory", "--device", "cpu")
+    code, out, _ = i2i("bench", "model", "m", *words)
+    assert code == 0
+    assert "i2i translate --precision bf16: bfloat16, channels last" in out
+    assert re.search(r"not kept for i2i translate: .*measured.json: cannot be written \(.*\): set I2I_CACHE", out)
+
+
+def test_a_bench_of_weights_that_are_no_numbers_is_not_kept(i2i: Command, tmp_path: Path) -> None:
+    make_model(tmp_path / "m")
+    path = tmp_path / "m" / folder.TENSORS
+    save_file({key: t * float("nan") for key, t in load_file(path).items()}, path)
+    words = ("--engines", "bf16", "--sizes", "32", "--seconds", 0, "--no-memory", "--device", "cpu")
+    code, out, _ = i2i("bench", "model", "m", *words)
+    assert code == 0
+    assert "not kept for i2i translate: the answers differ by what is no number" in out
+    assert measured.read() == []
 
 
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

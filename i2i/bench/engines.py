@@ -131,6 +131,9 @@ def _kept(start: Place, rows: Sequence[Row]) -> list[str]:
     """What was measured of bf16 is kept for ``i2i translate``; what that will do, in one line."""
     from i2i.run_torch import pick_device
 
+    halves = [row for row in rows if row.engine == "bf16"]
+    if not all(np.isfinite(row.mean_difference) for row in halves):
+        return ["not kept for i2i translate: the answers differ by what is no number"]
     place = choosing.here(pick_device(start.device))
     model = measured.fingerprint(start.folder, start.what.file)
     found = [
@@ -138,11 +141,14 @@ def _kept(start: Place, rows: Sequence[Row]) -> list[str]:
             here=place, model=model, product=row.product, size=row.size, ratio=row.ratio.median,
             largest=row.difference, mean=row.mean_difference, day=date.today(),
         )
-        for row in rows if row.engine == "bf16"
+        for row in halves
     ]  # fmt: skip
     if not found:
         return []
-    measured.keep(found)
+    try:
+        measured.keep(found)
+    except I2IError as e:  # what was measured is shown all the same
+        return [f"not kept for i2i translate: {e}"]
     runs = measured.choose(place, model, start.product)
     return [f"i2i translate now runs this model here in {runs.why}"]
 
