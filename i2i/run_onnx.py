@@ -137,11 +137,12 @@ def answer(
     try:
         return bound.run(given, shape) if bound else session.run(None, given)[0]
     except Exception as e:
-        if not is_onnxruntimes(e):
-            raise
         said = line(e)
+        # For its buffers onnxruntime raises a MemoryError, on a GPU a RuntimeError; in a run an error of its own.
         if any(words in said for words in ("allocate memory", "bad_alloc", "out of memory", "OUT_OF_MEMORY")):
             raise DataError(too_many) from e
+        if not is_onnxruntimes(e):
+            raise
         shapes = " and ".join(str(list(x.shape)) for x in given.values())
         raise ModelError(f"{path}: onnxruntime cannot run it on {shapes}: {said}") from e
 
