@@ -97,7 +97,8 @@ def open_session(path: Path, provider: str, number: int) -> Any:
 
     Raises:
         ModelError: the file is damaged, or onnxruntime is missing or too old for it.
-        UsageError: CUDA graphs, and not all layers of this network can be recorded.
+        UsageError: CUDA graphs, and not all layers of this network can be recorded; TensorRT, and the folder of caches
+            cannot be written.
     """
     ort = _onnxruntime()
     options = ort.SessionOptions()
@@ -127,10 +128,17 @@ def known(provider: str) -> str:
 
 
 def _settings(provider: str, number: int) -> dict[str, str]:
-    """No search for the fastest convolution: it would start anew for each picture size. TensorRT's engines are kept."""
+    """No search for the fastest convolution: it would start anew for each picture size. TensorRT's engines are kept.
+
+    Raises:
+        UsageError: the folder of caches cannot be written, where TensorRT's engines are kept.
+    """
     if provider == "tensorrt":
         kept = paths.cache() / "tensorrt"
-        kept.mkdir(parents=True, exist_ok=True)
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise UsageError(f"{kept}: cannot be made ({e.strerror or e}): set I2I_CACHE to another folder") from e
         return {"device_id": str(number), "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(kept)}
     if provider in ("cuda", GRAPHS):
         graphs = {"enable_cuda_graph": "1"} if provider == GRAPHS else {}

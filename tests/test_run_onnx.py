@@ -229,6 +229,13 @@ def test_settings_of_gpus(model, monkeypatch):
     assert asked_of(monkeypatch, model, "cpu") == [cpu]
 
 
+def test_tensorrt_needs_a_place_for_its_engines(model, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("I2I_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match=r"tensorrt: cannot be made \(.*\): set I2I_CACHE to another folder"):
+        asked_of(monkeypatch, model, "tensorrt")
+
+
 def test_graphs_have_to_be_asked_for_and_need_a_gpu(monkeypatch):
     pretend(monkeypatch, "cpu", "cuda", "tensorrt", gpus=2, tensorrt=True)
     assert providers.GRAPHS not in providers.choose("auto")[0]
