@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from i2i.bench import steps
 from i2i.bench.measure import Bench, Spread, fitting, interleaved, load, ratio
 from i2i.errors import UsageError
+from i2i.processes import cores
 from i2i.reducing import Reducer
 from i2i.transfer import Progress
 
@@ -90,9 +91,8 @@ def bench(
             with fitting(f"--sizes {size}: {name}"), torch.device("meta"):
                 steps.random_batch(steps.new_method(steps.settings(name, size, batch, kind)), size, batch)
     done = Bench("scale", str(steps.device()), threads, torch.__version__)
-    cores = os.cpu_count() or 1
-    if processes * threads > cores:
-        done.notes.append(f"{processes} processes of {threads} threads on {cores} cores: the cores are measured too")
+    if processes * threads > (here := cores()):
+        done.notes.append(f"{processes} processes of {threads} threads on {here} cores: the cores are measured too")
     for name in methods:
         for size in sizes:
             with fitting(f"{name} {size}"):
