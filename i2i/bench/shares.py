@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 OPERATORS = {
     "convolutions": r"conv",
-    "products": r"mm|linear",
-    "norms": r"_norm",
+    "products": r"mm|[._]linear",
+    "norms": r"(batch|group|layer|instance)_norm",
     "losses": r"_loss|cross_entropy|softplus|log_softmax",
-    "activations": r"relu|tanh|sigmoid|dropout|bernoulli",
+    "activations": r"relu|threshold|tanh|sigmoid|dropout|bernoulli",
     "copies": r"copy|cat\.|clone|fill|zero|full|empty|pixel_shuffle",
 }
 """Kinds of work, and what is found in the names of the operators that do it."""
