@@ -23,6 +23,7 @@ from i2i.nets import frozen
 from i2i.nets.steady import steady
 from i2i.nets.used import Used
 from i2i.processes import cores, own_gpu
+from i2i.providers import GRAPHS, PROVIDERS
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -40,7 +41,9 @@ def pick_device(name: str = "auto") -> torch.device:
             device = torch.device("cuda", gpu)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as e:
-        raise UsageError(f"device {name!r} cannot be used here: try auto, cpu, cuda, cuda:1 or mps") from e
+        exported = name.lower().partition(":")[0] in {*PROVIDERS, GRAPHS} - {"cpu", "cuda"}
+        why = "is for exported models (i2i export)" if exported else "cannot be used here"
+        raise UsageError(f"device {name!r} {why}: try auto, cpu, cuda, cuda:1 or mps") from e
     if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and cores() < torch.get_num_threads():
         torch.set_num_threads(cores())
     return device

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from i2i import processes, run_torch
+from i2i.bench import scale
+from i2i.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,17 @@ def test_torch_takes_no_more_threads_than_there_are_cores(
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
     run_torch.pick_device("cpu")
     assert taken == expected
+
+
+def test_bench_scale_says_when_processes_share_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "quota", lambda: 3.0)
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert scale.bench([], [8], processes=2, threads=1).notes == []
+    (note,) = scale.bench([], [8], processes=2, threads=2).notes
+    assert note == "2 processes of 2 threads on 3 cores: the cores are measured too"
+
+
+@pytest.mark.parametrize("device", ["cuda-graphs", "tensorrt", "openvino", "DirectML"])
+def test_torch_says_which_devices_are_for_exported_models(device: str) -> None:
+    with pytest.raises(UsageError, match=rf"^device '{device}' is for exported models \(i2i export\): try auto, cpu"):
+        run_torch.pick_device(device)
