@@ -12,7 +12,7 @@ from i2i import paths
 from i2i.errors import UsageError
 from i2i.ledger import try_lock
 
-LOG, RECIPE = "log.jsonl", "recipe.yaml"
+LOG, RECIPE, LOCK = "log.jsonl", "recipe.yaml", ".lock"
 
 
 def new(out: str | Path | None, name: str) -> Path:
@@ -34,7 +34,7 @@ def new(out: str | Path | None, name: str) -> Path:
 
 
 def _given(run: Path) -> Path:
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    if run.exists() and (not run.is_dir() or any(p.name != LOCK for p in run.iterdir())):
         if not (run / RECIPE).is_file():
             raise UsageError(f"{run}: exists and is not empty: choose another --out")
         if checkpoints(run):
@@ -51,7 +51,7 @@ def claimed(run: Path) -> Iterator[None]:
     Raises:
         UsageError: another process trains in it.
     """
-    with (run / ".lock").open("a+b") as handle:
+    with (run / LOCK).open("a+b") as handle:
         if not try_lock(handle):
             raise UsageError(f"{run}: another process is training this run: stop it first, or choose another --out")
         if hasattr(os, "register_at_fork"):
