@@ -144,7 +144,7 @@ def test_z_is_cut_into_a_part_for_each_layer_and_one_embedding_goes_to_all() -> 
     assert [t.shape for t in told] == [(2, 5), (2, 5)]
     tables = big(embedding=0, chunks=False)
     assert all(torch.equal(t, labels) for t in tables.told(z, labels)[1])
-    with pytest.raises(ModelError, match="chunks: a z of 2 has no value for each of 3 parts"):
+    with pytest.raises(ModelError, match="chunks: a z of 2 has no value for each of 3 parts: it needs 3 or more"):
         big(latent=2)
     with pytest.raises(ValueError, match="embedding: only the norm conditional"):
         SNGANConfig(embedding=5)

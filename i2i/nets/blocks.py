@@ -105,7 +105,7 @@ class PairNorm(nn.BatchNorm1d):
 
 
 class ResizeConv(nn.Module):
-    """Doubles height and width: nearest neighbour, then a 3x3 convolution.
+    """Doubles height and width: nearest neighbor, then a 3x3 convolution.
 
     Every output pixel sees equally many inputs, hence no checkerboard (Odena et al. 2016, "Deconvolution and
     checkerboard artifacts"). Reflected borders, so that edges do not darken.

@@ -119,7 +119,7 @@ class SNGAN(nn.Module):
 
 
 class Doubling(nn.Module):
-    """Norm, ReLU, nearest neighbour, convolution, norm, ReLU, convolution, beside a convolution of 1 x 1. ``told`` is
+    """Norm, ReLU, nearest neighbor, convolution, norm, ReLU, convolution, beside a convolution of 1 x 1. ``told`` is
     for the norms: z, labels, or what an ``EmbeddedNorm`` takes."""
 
     def __init__(self, inputs: int, outputs: int, norm: Callable[[int], nn.Module], wrap: Wrap):
@@ -221,7 +221,7 @@ def chunk(values: int, parts: int) -> int:
         ModelError: none.
     """
     if values < parts:
-        raise ModelError(f"chunks: a z of {values} has no value for each of {parts} parts")
+        raise ModelError(f"chunks: a z of {values} has no value for each of {parts} parts: it needs {parts} or more")
     return values // parts
 
 
