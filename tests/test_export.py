@@ -303,7 +303,7 @@ def damage(value: float, number: int):
 @pytest.mark.parametrize(
     ("name", "number", "layer"),
     [
-        ("unet, batch norm by the picture", 1, "model.model.1.model.1 (Conv2d)"),
+        ("unet, batch norm by the picture", 1, "model.model.1.model.1 (Halve)"),
         ("unet, batch norm as learned, resize", 1, "model.model.1.model.2 (BatchNorm2d)"),  # folded into one node
         ("resnet, instance norm", 3, "model.10.conv_block.1 (Conv2d)"),
     ],
