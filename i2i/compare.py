@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from i2i import paths, recipe, training
-from i2i.errors import RecipeError, UsageError, did_you_mean
+from i2i.errors import RecipeError, TrainingError, UsageError, did_you_mean
 from i2i.folder import is_model, read_info
 from i2i.ledger import write_json
 from i2i.log import RunLog
@@ -202,9 +202,14 @@ def measured(run: Path) -> dict[str, Any]:
     was found of the best model, with its images.
 
     Of a method that translates both ways it is the way that the recipe calls its direction.
+
+    Raises:
+        TrainingError: it has not ended: another process has begun it anew meanwhile.
     """
     events = RunLog.read(run / LOG)
-    end = next(e for e in reversed(events) if e["event"] == "end")
+    end = next((e for e in reversed(events) if e["event"] == "end"), None)
+    if end is None:
+        raise TrainingError(f"{run}: another process trains it now: say the same again when that has ended")
     last: dict[str, Any] = next((e for e in reversed(events) if e["event"] == "eval"), {})
     way = recipe.load(run / RECIPE).data.direction
     found: dict[str, Any] = {"images": end["images"], "seconds": round(end["seconds"], 1), **_numbers(last, way)}

@@ -16,7 +16,7 @@ from i2i import compare, flops, recipe, training
 from i2i.card import resolve
 from i2i.compare import Comparison
 from i2i.data.layouts import recognise
-from i2i.errors import RecipeError, UsageError
+from i2i.errors import RecipeError, TrainingError, UsageError
 from i2i.log import RunLog
 from i2i.methods import METHODS
 from i2i.methods.base import Task
@@ -150,6 +150,12 @@ def test_the_best_models_have_columns_unless_they_are_the_last_ones() -> None:
     head, _, first, second = compare.markdown({"a": [last], "b": [early]}).splitlines()
     assert head == "| | images | fd_digits | best: images | best: fd_digits |"
     assert (first, second) == ("| a | 8 | 3.000 | 8 | 3.000 |", "| b | 8 | 5.000 | 4 | 2.000 |")
+
+
+def test_a_run_that_somebody_else_trains_is_not_measured(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"event": "eval", "images": 4, "time": 0}\n')
+    with pytest.raises(TrainingError, match="another process trains it now"):
+        compare.measured(tmp_path)
 
 
 def test_the_zoo_is_run_by_one_command_that_goes_on(i2i: Command, digits: Path, tmp_path: Path) -> None:
