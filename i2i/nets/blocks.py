@@ -126,6 +126,11 @@ def double(up: Up, inputs: int, outputs: int, bias: bool) -> nn.Module:
     return Double(inputs, outputs, bias)
 
 
+def widened(width: int, number: int, most: int = 8) -> list[int]:
+    """Channels of layers from the full size on: ``width``, and twice as many at each half, up to ``most`` times."""
+    return [width * min(2**i, most) for i in range(number)]
+
+
 def left(size: tuple[int, int], halvings: int) -> int:
     """Pixels that are left of a picture after so many convolutions of stride 2, each rounding up."""
     height, width = (-(-side // 2**halvings) for side in size)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Norm, ResizeConv, check, has_bias, norm_layer
+from i2i.nets.blocks import Norm, ResizeConv, check, has_bias, norm_layer, widened
 from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
@@ -51,7 +51,7 @@ class Context(nn.Module):
         # Twice what the halvings ask for: a norm by the picture's own statistics needs more than one innermost pixel.
         self.config, self.multiple, self.scale = config, 2 ** (config.halvings + 1), 1
         norm, bias = config.norm, has_bias(config.norm)
-        widths = [config.width * min(2**i, 8) for i in range(config.halvings + 1)]
+        widths = widened(config.width, config.halvings + 1)
         self.first = nn.Sequential(nn.Conv2d(config.inputs + 1, widths[0], 3, 1, 1), nn.LeakyReLU(0.2, True))
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for outer, inner in pairwise(widths):

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.errors import ModelError
-from i2i.nets.blocks import Norm, check, double, has_bias, norm_layer
+from i2i.nets.blocks import Norm, check, double, has_bias, norm_layer, widened
 from i2i.nets.conditional import ConditionalNorm, DrawnNorm, drawn_norm, plainly, projected
 from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, check_asked, seen_with, spectral_if
 from i2i.nets.halving import Halve
@@ -54,7 +54,7 @@ class DCGAN(nn.Module):
         super().__init__()
         self.config, wrap, norm = config, spectral_if(config.spectral), config.norm
         doublings, left = smallest(config.size)
-        widths = [config.width * min(2**i, 8) for i in reversed(range(doublings))]
+        widths = widened(config.width, doublings)[::-1]
         bias, classes = has_bias(plainly(norm)), config.classes
         told = norm == "conditional"
         # A norm takes one mean of all places, and scales and shifts them alike: unless each place has a bias, there is
@@ -101,7 +101,7 @@ class DCGANCritic(nn.Module):
         halvings, left = smallest(config.size)
         self.projects = config.classes > 0 and config.told == "projection"
         planes = config.inputs + (0 if self.projects else config.classes)
-        widths = [planes, *(config.width * min(2**i, 8) for i in range(halvings))]
+        widths = [planes, *widened(config.width, halvings)]
         layers: list[nn.Module] = []
         for i, (outer, inner) in enumerate(pairwise(widths)):
             kind = norm if i else "none"  # the paper: none where the picture comes in

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import BottleneckNorm, Norm, Up, check, double, has_bias, norm_layer
+from i2i.nets.blocks import BottleneckNorm, Norm, Up, check, double, has_bias, norm_layer, widened
 from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
@@ -48,7 +48,7 @@ class EncDec(nn.Module):
         self.halved = 2**config.depth
         self.multiple = 4 * self.halved if config.bottleneck else self.halved
         norm, bias = config.norm, has_bias(config.norm)
-        widths = [config.width * min(2**i, 8) for i in range(config.depth)]
+        widths = widened(config.width, config.depth)
         layers: list[nn.Module] = [Halve(config.inputs, widths[0], bias), nn.LeakyReLU(0.2, True)]
         for outer, inner in pairwise(widths):
             layers += [Halve(outer, inner, bias), norm_layer(norm, inner), nn.LeakyReLU(0.2, True)]

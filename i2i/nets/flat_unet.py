@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import InstanceNorm, check
+from i2i.nets.blocks import InstanceNorm, check, widened
 from i2i.nets.context import coarse
 from i2i.nets.halving import Double, Halve
 from i2i.strict import Strict
@@ -57,7 +57,7 @@ class FlatUNet(nn.Module):
     def __init__(self, config: FlatUNetConfig):
         super().__init__()
         self.config, self.multiple, self.scale = config, 2**config.depth, 1
-        widths = [config.width * min(2**i, 8) for i in range(config.depth)]
+        widths = widened(config.width, config.depth)
         made = list(widths)  # what each level hands on, down and to the skip
         made[1] += self.beside
         for level, (outer, width) in enumerate(zip([config.inputs, *made], widths, strict=False), start=1):

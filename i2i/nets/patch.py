@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Norm, check, has_bias, norm_layer, with_activations
+from i2i.nets.blocks import Norm, check, has_bias, norm_layer, widened, with_activations
 from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
@@ -33,7 +33,7 @@ class Patch(nn.Module):
         super().__init__()
         self.config = config
         norm, bias = config.norm, has_bias(config.norm)
-        widths = [config.width * min(2**i, 8) for i in range(config.layers + 1)]
+        widths = widened(config.width, config.layers + 1)
         layers: list[nn.Module] = [Halve(config.inputs, widths[0]), nn.LeakyReLU(0.2, True)]
         for i in range(1, config.layers + 1):
             sides = widths[i - 1], widths[i]

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Norm, check, has_bias, norm_layer, with_activations
+from i2i.nets.blocks import Norm, check, has_bias, norm_layer, widened, with_activations
 from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
@@ -34,7 +34,7 @@ class Plain(nn.Module):
         super().__init__()
         self.config = config
         norm, bias = config.norm, has_bias(config.norm)
-        widths = [config.width * min(2**i, 8) for i in range(config.depth)]
+        widths = widened(config.width, config.depth)
         layers: list[nn.Module] = [Halve(config.inputs, widths[0], bias), nn.LeakyReLU(0.2, True)]
         for outer, inner in pairwise(widths):
             layers += [Halve(outer, inner, bias), norm_layer(norm, inner), nn.LeakyReLU(0.2, True)]

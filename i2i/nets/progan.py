@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import check
+from i2i.nets.blocks import check, widened
 from i2i.nets.dcgan import smallest
 from i2i.nets.drawn import DrawsConfig, asked
 from i2i.nets.equalized import EqualConv, EqualLinear, Leaky, PixelNorm
-from i2i.nets.stylegan2 import EqualizedCriticConfig, Times, judging
+from i2i.nets.stylegan2 import EqualizedCriticConfig, judging
+from i2i.nets.styles import Times
 
 
 class ProGANConfig(DrawsConfig):
@@ -48,7 +49,7 @@ class ProGAN(nn.Module):
         super().__init__()
         self.config = config
         self.doublings, left = smallest(config.size)
-        widths = [config.width * min(2**i, config.most) for i in reversed(range(self.doublings + 1))]
+        widths = widened(config.width, self.doublings + 1, config.most)[::-1]
         most = widths[0]
         self.first = nn.Sequential(
             PixelNorm(), EqualLinear(config.latent + config.classes, most * left[0] * left[1]),
@@ -94,7 +95,7 @@ class ProGANCritic(nn.Module):
         super().__init__()
         self.config = config
         self.doublings, self.left = smallest(config.size)
-        widths = [config.width * min(2**i, config.most) for i in reversed(range(self.doublings + 1))]
+        widths = widened(config.width, self.doublings + 1, config.most)[::-1]
         self.pictures = nn.ModuleList(nn.Sequential(EqualConv(config.inputs, width, 1), Leaky()) for width in widths)
         self.blocks = nn.ModuleList(
             nn.Sequential(EqualConv(outer, outer, 3), Leaky(), EqualConv(outer, inner, 3), Leaky(), nn.AvgPool2d(2))

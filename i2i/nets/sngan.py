@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from i2i.errors import ModelError
 from i2i.nets.attention import Attention
-from i2i.nets.blocks import check
+from i2i.nets.blocks import check, widened
 from i2i.nets.conditional import ConditionalNorm, EmbeddedNorm, projected
 from i2i.nets.dcgan import smallest
 from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, check_asked, seen_with, spectral_if
@@ -84,7 +84,7 @@ class SNGAN(nn.Module):
             ),
         }
         norm = norms[config.norm]
-        widths = [config.width * min(2**i, config.most) for i in reversed(range(doublings))]
+        widths = widened(config.width, doublings, config.most)[::-1]
         widths = [widths[0], *widths]
         self.shape = (widths[0], *left)
         self.project = wrap(nn.Linear(self.parts[0], widths[0] * left[0] * left[1]))
@@ -166,7 +166,7 @@ class SNGANCritic(nn.Module):
         attends(config.attention, 2**halvings)
         projects = config.classes > 0 and config.told == "projection"
         planes = config.inputs + (0 if projects else config.classes)
-        widths = [config.width * min(2**i, config.most) for i in range(halvings + config.plain)]
+        widths = widened(config.width, halvings + config.plain, config.most)
         layers: list[nn.Module] = []
         for i, (outer, inner) in enumerate(pairwise([planes, *widths])):
             layers.append(Halving(outer, inner, wrap, halve=i < halvings, first=not i))

@@ -7,23 +7,19 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import InstanceNorm
+from i2i.nets.blocks import InstanceNorm, widened
 from i2i.nets.dcgan import smallest
 from i2i.nets.equalized import EqualConv, EqualLinear, Leaky
-from i2i.nets.stylegan2 import EqualizedCritic, EqualizedCriticConfig, Times, blurred, doubled
+from i2i.nets.stylegan2 import EqualizedCritic, EqualizedCriticConfig, blurred, doubled
 from i2i.nets.styles import Noise, Styled, StyledConfig
 
 
 class StyleGANConfig(StyledConfig):
-    """``width`` channels at the full size, twice as many at each half, at most ``most`` times as many. The paper's, for
-    1024 pixels: 16 to 512."""
+    """See ``StyledConfig``."""
 
     net: Literal["stylegan"] = "stylegan"
-    width: int = Field(128, ge=1, le=1024)
-    most: Times = 4
 
 
 class StyleGAN(Styled):
@@ -38,7 +34,7 @@ class StyleGAN(Styled):
     def __init__(self, config: StyleGANConfig):
         doublings, left = smallest(config.size)
         super().__init__(config, 2 * doublings + 2)
-        widths = [config.width * min(2**i, config.most) for i in reversed(range(doublings + 1))]
+        widths = widened(config.width, doublings + 1, config.most)[::-1]
         self.constant = nn.Parameter(torch.randn(1, widths[0], *left))
         self.convolutions, self.layers = nn.ModuleList(), nn.ModuleList()
         for i, (inner, outer) in enumerate(pairwise([0, *widths])):

@@ -12,22 +12,17 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import check
+from i2i.nets.blocks import check, widened
 from i2i.nets.dcgan import smallest
 from i2i.nets.drawn import SeesConfig
 from i2i.nets.equalized import BatchDeviation, EqualConv, EqualLinear, Leaky
-from i2i.nets.styles import Noise, Styled, StyledConfig
-
-Times = Literal[1, 2, 4, 8, 16, 32]
+from i2i.nets.styles import Noise, Styled, StyledConfig, Times
 
 
 class StyleGAN2Config(StyledConfig):
-    """``width`` channels at the full size, twice as many at each half, at most ``most`` times as many. The paper's, for
-    1024 pixels: 32 to 512."""
+    """See ``StyledConfig``."""
 
     net: Literal["stylegan2"] = "stylegan2"
-    width: int = Field(128, ge=1, le=1024)
-    most: Times = 4
 
 
 class StyleGAN2(Styled):
@@ -41,7 +36,7 @@ class StyleGAN2(Styled):
     def __init__(self, config: StyleGAN2Config):
         doublings, left = smallest(config.size)
         super().__init__(config, 2 * doublings + 2)
-        widths = [config.width * min(2**i, config.most) for i in reversed(range(doublings + 1))]
+        widths = widened(config.width, doublings + 1, config.most)[::-1]
         self.constant = nn.Parameter(torch.randn(1, widths[0], *left))
         layers, pictures = [StyledLayer(widths[0], widths[0], left, config.style)], []
         for i, (inner, outer) in enumerate(pairwise(widths), start=1):
@@ -129,7 +124,7 @@ class EqualizedCritic(nn.Module):
         super().__init__()
         self.config = config
         halvings, left = smallest(config.size)
-        widths = [config.width * min(2**i, config.most) for i in range(halvings + 1)]
+        widths = widened(config.width, halvings + 1, config.most)
         last = widths[-1]
         self.trunk = nn.Sequential(
             EqualConv(config.inputs, widths[0], 1), Leaky(),

@@ -4,6 +4,7 @@ Aila 2019, "A Style-Based Generator Architecture for Generative Adversarial Netw
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -13,14 +14,19 @@ from i2i.errors import ModelError
 from i2i.nets.drawn import DrawsConfig
 from i2i.nets.equalized import EqualLinear, Leaky, PixelNorm
 
+Times = Literal[1, 2, 4, 8, 16, 32]
 REMEMBERED = 0.995  # of the mean of w in each batch of a training, as in the released program
 RATE = 0.01  # at which the mapping learns
 
 
 class StyledConfig(DrawsConfig):
-    """``layers`` fully connected layers of ``style`` values map z to w. In training a share ``mixing`` of pictures is
-    drawn from two of them, the first for the layers up to one that is drawn too (arXiv:1812.04948, section 3.1)."""
+    """``width`` channels at the full size, twice as many at each half, at most ``most`` times as many: the papers', for
+    1024 pixels, 16 to 512 (StyleGAN) and 32 to 512. ``layers`` fully connected layers of ``style`` values map z to w.
+    In training a share ``mixing`` of pictures is drawn from two of them, the first for the layers up to one that is
+    drawn too (arXiv:1812.04948, section 3.1)."""
 
+    width: int = Field(128, ge=1, le=1024)
+    most: Times = 4
     layers: int = Field(8, ge=1, le=16)
     style: int = Field(512, ge=1, le=4096)
     mixing: float = Field(0.9, ge=0, le=1)

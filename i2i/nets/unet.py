@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.nets.blocks import Norm, Up, check, double, has_bias, norm_layer
+from i2i.nets.blocks import Norm, Up, check, double, has_bias, norm_layer, widened
 from i2i.nets.halving import Halve
 from i2i.strict import Strict
 
@@ -40,7 +40,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config, self.multiple, self.scale = config, 2**config.depth, 1
-        widths = [config.width * min(2**i, config.most) for i in range(config.depth)]
+        widths = widened(config.width, config.depth, config.most)
         inner = innermost(config, widths[-2], widths[-1])
         for i in reversed(range(1, config.depth - 1)):
             inner = middle(config, widths[i - 1], widths[i], inner, config.dropout if i > 3 else 0.0)
