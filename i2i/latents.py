@@ -42,6 +42,11 @@ class Latent(Strict):
         """How many values a row has."""
         return self.noise + sum(self.choices) + self.codes
 
+    @property
+    def gaussian(self) -> bool:
+        """Whether a row is standard normal numbers alone."""
+        return self.prior == "normal" and self.size == self.noise
+
     def draw(self, count: int, random: np.random.Generator, truncation: float | None = None) -> np.ndarray:
         """float32 [count, size].
 

@@ -40,7 +40,7 @@ class OGAN(Encoding):
         @field_validator("latent")
         @classmethod
         def _normal(cls, latent: Latent) -> Latent:
-            if latent.prior != "normal" or latent.size != latent.noise or latent.noise < 2:
+            if not latent.gaussian or latent.noise < 2:
                 raise ValueError("o_gan correlates two or more normal numbers: {noise: 128}")
             return latent
 

@@ -37,7 +37,7 @@ class VAE(Drawing):
         @field_validator("latent")
         @classmethod
         def _normal(cls, latent: Latent) -> Latent:
-            if latent.prior != "normal" or latent.size != latent.noise:
+            if not latent.gaussian:
                 raise ValueError("a VAE draws from a normal distribution alone: {noise: 32}")
             return latent
 
