@@ -24,6 +24,11 @@ def precision(asked: str, cpu: bool) -> str:
     return {"fp32": "no", "tf32": "no"}.get(asked, asked)
 
 
+def said(arithmetic: str) -> str:
+    """What Accelerate calls a precision, as a recipe says it."""
+    return "fp32" if arithmetic == "no" else arithmetic
+
+
 def has_bf16(kind: str) -> bool:
     """Whether devices of this kind, cpu or cuda, compute bfloat16 in hardware: elsewhere it is slower than float32."""
     if kind == "cpu":

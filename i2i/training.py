@@ -255,6 +255,7 @@ def _train_watched(
     """Train in the main process, with the log, the display and everything periodic."""
     import torch
 
+    from i2i import numerics
     from i2i.display import display
     from i2i.log import RunLog
     from i2i.trackers import open_trackers
@@ -274,7 +275,7 @@ def _train_watched(
         log.write(
             "resume" if resumed else "start", time=time.time(), images=trainer.images,
             recipe=f"{wanted.method.name}-{name}", device=str(trainer.device), processes=trainer.world,
-            precision={"no": "fp32"}.get(trainer.accelerator.mixed_precision, trainer.accelerator.mixed_precision),
+            precision=numerics.said(trainer.accelerator.mixed_precision),
             threads=torch.get_num_threads(), version=__version__, torch=torch.__version__,
             python=platform.python_version(),
         )  # fmt: skip

@@ -254,5 +254,4 @@ def device() -> torch.device:
 
 
 def chosen(precision: str) -> str:
-    found = numerics.precision(precision, device().type == "cpu")
-    return {"no": "fp32"}.get(found, found)
+    return numerics.said(numerics.precision(precision, device().type == "cpu"))
