@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.bench.plain_batched import PlainDCGAN, PlainDiscoGAN, PlainPixelDA
-from i2i.bench.usual import PlainStep, adam, as_usual, require_grad
+from i2i.bench.usual import PlainStep, adam, as_usual, require_grad, verdicts
 from i2i.data.batches import Pair, Reduced, Unpaired
 from i2i.pool import ImagePool
 
@@ -35,15 +35,15 @@ class PlainPix2Pix:
         self.opt_D.zero_grad()
         real_logits = self.D(torch.cat([a, b], 1))
         fake_logits = self.D(torch.cat([a, fake.detach()], 1))
-        real = self.gan(real_logits, torch.ones_like(real_logits)) / 2
-        wrong = self.gan(fake_logits, torch.zeros_like(fake_logits)) / 2
+        real = verdicts(self.gan, real_logits, 1.0) / 2
+        wrong = verdicts(self.gan, fake_logits, 0.0) / 2
         (real + wrong).backward()
         self.opt_D.step()
 
         require_grad(False, self.D)
         self.opt_G.zero_grad()
         logits = self.D(torch.cat([a, fake], 1))
-        gan = self.gan(logits, torch.ones_like(logits))
+        gan = verdicts(self.gan, logits, 1.0)
         l1 = self.weight * self.l1(fake, b)
         (gan + l1).backward()
         self.opt_G.step()
@@ -69,8 +69,8 @@ class PlainCycleGAN:
         self.opt_G.zero_grad()
         logits_b, logits_a = self.Db(fake_b), self.Da(fake_a)
         terms = {
-            "G/gan_ab": self.gan(logits_b, torch.ones_like(logits_b)),
-            "G/gan_ba": self.gan(logits_a, torch.ones_like(logits_a)),
+            "G/gan_ab": verdicts(self.gan, logits_b, 1.0),
+            "G/gan_ba": verdicts(self.gan, logits_a, 1.0),
             "G/cycle_a": self.cycle_a * self.l1(again_a, a),
             "G/cycle_b": self.cycle_b * self.l1(again_b, b),
             "G/identity_a": self.cycle_a * self.identity * self.l1(self.ba(a), a),
@@ -84,8 +84,8 @@ class PlainCycleGAN:
         old_a, old_b = self.pool_a(fake_a.detach()), self.pool_b(fake_b.detach())
         for name, D, picture, old in (("a", self.Da, a, old_a), ("b", self.Db, b, old_b)):
             real_logits, fake_logits = D(picture), D(old)
-            terms[f"D/real_{name}"] = self.gan(real_logits, torch.ones_like(real_logits)) / 2
-            terms[f"D/fake_{name}"] = self.gan(fake_logits, torch.zeros_like(fake_logits)) / 2
+            terms[f"D/real_{name}"] = verdicts(self.gan, real_logits, 1.0) / 2
+            terms[f"D/fake_{name}"] = verdicts(self.gan, fake_logits, 0.0) / 2
             (terms[f"D/real_{name}"] + terms[f"D/fake_{name}"]).backward()
         self.opt_D.step()
         return terms
