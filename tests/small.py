@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from i2i import training
-from i2i.data.batches import Images, Labelled, Pair, Reduced, Unpaired
+from i2i.data.batches import Images, Labelled, Pair, Reduced, Unpaired, loader
 from i2i.methods import METHODS
 from i2i.methods.base import Method, Task
 from i2i.recipe import Recipe, build
 from i2i.runs import new
 from i2i.strict import Source
+from i2i.trainer import Trainer
 
+ROOT = Path(__file__).parents[1]
 SIZE = 32
 SMALL = {"width": 6, "blocks": 1, "layers": 1, "depth": 5, "pool": 3, "dense": 16, "halvings": 2}
 SMALL |= {"style": 16}
@@ -54,6 +59,26 @@ def small_method(name: str) -> Method:
 def train_small(out: Path, wanted: Recipe) -> Path:
     """Train by a recipe, without a word."""
     return training._run(lambda: new(out, "unused"), wanted, False, None, quiet=True)
+
+
+def train_in_two_processes(wanted: Recipe, out: Path) -> None:
+    """The same by two processes of torchrun, a thread each."""
+    wanted.write(out.with_suffix(".yaml"))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "i2i",
+        "train", str(out.with_suffix(".yaml")), "--out", str(out),
+    ]  # fmt: skip
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def steps(trainer: Trainer, first: int, last: int) -> None:
+    """Those of a training with batches of two, from its step ``first`` on."""
+    batches = loader(trainer.dataset, batch=2, start=2 * first)
+    for _, batch in zip(range(first, last), batches, strict=False):
+        trainer.step(batch)
+        trainer.images, trainer.steps = trainer.images + 2, trainer.steps + 1
 
 
 FOLDERS = {Pair: "pairs", Unpaired: "domains", Reduced: "pictures", Labelled: "digits", Images: "digits"}

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import small_config, small_recipe, train_small
+from small import small_config, small_recipe, steps, train_small
 from test_methods import trainer_of
 from test_trainer import assert_same_state
 from torch.nn.functional import avg_pool2d, interpolate
 
 import i2i
 from i2i import exporting, folder, nets
-from i2i.data.batches import Images, loader
+from i2i.data.batches import Images
 from i2i.errors import ModelError
 from i2i.methods.base import Task
 from i2i.nets import ProGANConfig, ProGANCriticConfig, count
@@ -184,11 +184,6 @@ def test_a_step_charges_wasserstein_penalty_and_drift(monkeypatch: pytest.Monkey
 
 
 def test_a_training_goes_on_in_the_middle_of_a_fade_in(digits: Path, tmp_path: Path) -> None:
-    def steps(trainer, first: int, last: int) -> None:
-        for _, batch in zip(range(first, last), loader(trainer.dataset, batch=2, start=2 * first), strict=False):
-            trainer.step(batch)
-            trainer.images, trainer.steps = trainer.images + 2, trainer.steps + 1
-
     blocks = {"data": {"batch": 2, "size": 16}, "train": {"ema_halflife_images": 4}}
     whole, part, again = (trainer_of("progan", digits, **blocks) for _ in range(3))
     for trainer in (whole, part):

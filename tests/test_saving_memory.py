@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small import SIZE, small_config, small_method, small_recipe, train_small
-from test_trainer import ROOT, assert_same_state, last, plain
+from small import SIZE, small_config, small_method, small_recipe, train_in_two_processes, train_small
+from test_trainer import assert_same_state, last, plain
 
 from i2i import nets, training
 from i2i.bench import steps
@@ -160,14 +157,8 @@ def test_two_processes_accumulate_what_one_sees_at_once(pairs: Path, tmp_path: P
     blocks = {"method": config("pix2pix"), "watch": {"save_images": 8}}
     one = train_small(tmp_path / "one", small_recipe("pix2pix", pairs, 8, data={"batch": 4}, train=train, **blocks))
     train["accumulate"] = 2
-    small_recipe("pix2pix", pairs, 8, data={"batch": 1}, train=train, **blocks).write(tmp_path / "two.yaml")
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "i2i",
-        "train", str(tmp_path / "two.yaml"), "--out", str(tmp_path / "two"),
-    ]  # fmt: skip
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    two = small_recipe("pix2pix", pairs, 8, data={"batch": 1}, train=train, **blocks)
+    train_in_two_processes(two, tmp_path / "two")
     a, b = read(last(one), "state"), read(last(tmp_path / "two"), "state")
     assert (a["images"], a["steps"]) == (b["images"], b["steps"]) == (8, 2)
     for key, value in a["method"].items():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from small import FOLDERS, small_config, small_recipe, train_small
+from small import FOLDERS, ROOT, small_config, small_recipe, train_in_two_processes, train_small
 
 from i2i import runs, training
 from i2i.data.batches import Pair, loader, open_split
@@ -30,8 +30,6 @@ from i2i.state import read
 from i2i.trainer import Averages, Trainer
 from i2i.zoo import ZOO
 from i2i.zoo.adversarial import Adversarial
-
-ROOT = Path(__file__).parents[1]
 
 
 def last(run: Path) -> Path:
@@ -323,14 +321,7 @@ def test_two_processes_equal_one_with_the_same_global_batch(
     train = {"optimizer": {"name": "sgd", "lr": 0.01}, "precision": "fp32"}  # bf16 would round apart what is equal
     blocks = {"method": method, "watch": {"save_images": 6}, "train": train}
     one = train_small(tmp_path / "one", small_recipe(name, folder, images=6, data={"batch": 2}, **blocks))
-    small_recipe(name, folder, images=6, data={"batch": 1}, **blocks).write(tmp_path / "two.yaml")
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "i2i",
-        "train", str(tmp_path / "two.yaml"), "--out", str(tmp_path / "two"),
-    ]  # fmt: skip
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    train_in_two_processes(small_recipe(name, folder, images=6, data={"batch": 1}, **blocks), tmp_path / "two")
     a, b = read(last(one), "state"), read(last(tmp_path / "two"), "state")
     assert (a["images"], a["steps"]) == (b["images"], b["steps"])
     assert (last(tmp_path / "two") / "rank1.json").is_file()

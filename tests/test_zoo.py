@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import SIZE, small_config, small_method, small_recipe, train_small
+from small import SIZE, small_config, small_method, small_recipe, steps, train_small
 from test_methods import trainer_of
 from test_trainer import assert_same_state
 from torch import nn
@@ -76,12 +76,6 @@ def test_against_opponents_that_stand_still_each_player_learns(name: str) -> Non
 
 @every_name
 def test_a_training_goes_on_bit_for_bit(name: str, digits: Path, tmp_path: Path) -> None:
-    def steps(trainer, first: int, last: int) -> None:
-        batches = loader(trainer.dataset, batch=2, start=2 * first)
-        for _, batch in zip(range(first, last), batches, strict=False):
-            trainer.step(batch)
-            trainer.images, trainer.steps = trainer.images + 2, trainer.steps + 1
-
     blocks = {"data": {"batch": 2}, "train": {"ema_halflife_images": 4}}
     whole, part, again = (trainer_of(name, digits, **blocks) for _ in range(3))
     torch.manual_seed(5)
