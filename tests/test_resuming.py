@@ -22,16 +22,17 @@ from i2i.translator import Translator, load
 ROOT = Path(__file__).parents[1]
 
 SLOWLY = """
-import sys, time
+import itertools, sys, time
 for name in ("torch", "torchvision", "accelerate"): sys.modules[name] = None
 from i2i import cli, run_onnx, writing
-run, encode, pause = run_onnx.OnnxEngine.run, writing.encode, float(sys.argv.pop(1))
+run, encode, pause, most = run_onnx.OnnxEngine.run, writing.encode, float(sys.argv.pop(1)), int(sys.argv.pop(1))
+begun = itertools.count()
 def slow_run(self, x):
     time.sleep(pause)
     return run(self, x)
 def slow_encode(image, file, *rest):
     file.write_bytes(b"half a picture")
-    time.sleep(pause)
+    time.sleep(pause if next(begun) < most else 1000)
     encode(image, file, *rest)
 run_onnx.OnnxEngine.run, run_onnx.OnnxEngine.batch, writing.encode = slow_run, 2, slow_encode
 cli.main()
@@ -74,8 +75,9 @@ def drafts() -> list[Path]:
     return list(Path("out").rglob(".i2i-*"))
 
 
-def start(model: Path, pause: float, *words: str, **env: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SLOWLY, str(pause), "translate", "in", "--model", str(model), *words]
+def start(model: Path, pause: float, *words: str, most: int = 10**6, **env: str) -> subprocess.Popen[str]:
+    """A translation that waits before it runs or writes something; after ``most`` pictures it never ends to write."""
+    command = [sys.executable, "-c", SLOWLY, str(pause), str(most), "translate", "in", "--model", str(model), *words]
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **env}
     return subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -84,18 +86,18 @@ def killed_twice(model: Path, count: int, pause: float) -> None:
     draw(count)
     before: dict[str, tuple[int, int]] = {}
     for enough in (count // 4, count // 2):
-        process = start(model, pause, "--skip-existing")
+        process = start(model, pause, "--skip-existing", most=enough - len(before))
         end = time.monotonic() + 200
-        while len(results()) < enough and process.poll() is None and time.monotonic() < end:
+        while (len(results()) < enough or not drafts()) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         after = results()
-        assert enough <= len(after) < count, "killed too early or too late to show anything"
+        assert len(after) == enough
         assert before.items() <= after.items(), "a finished picture was done again"
         assert all(own.read(Path("out", name)).pixels.shape == (12, 16, 3) for name in after.keys() - before.keys())
         before = after
-    assert drafts(), "no picture was half-written: nothing is shown about that"
+        assert drafts(), "no picture was half-written: nothing is shown about that"
     out, err = start(model, 0, "--skip-existing").communicate()
     assert err == ""
     assert out == f"translated {count - len(before)} of {count - len(before)}, {len(before)} were there already: out\n"
