@@ -235,7 +235,7 @@ def test_killed_in_the_middle_and_gone_on(tmp_path, site, monkeypatch):
     code = "from i2i import known; known._converter = lambda: None; known.ready(known.KNOWN['horse2zebra'])"
     with subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stderr=subprocess.DEVNULL) as process:
         part = paths.cache() / "archives/models/horse2zebra/horse2zebra.pth.part"
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not (part.exists() and part.stat().st_size == 1000) and time.monotonic() < until:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
