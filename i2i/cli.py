@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from i2i import __version__
 from i2i.bench.commands import bench_app
 from i2i.errors import I2IError, UsageError, needing
 from i2i.shelves import Mirror, datasets_app, models_app, recipes_app
-from i2i.terminal import progress, table
+from i2i.terminal import progress, table, tell_found
 from i2i.translating import translate
 from i2i.zoo_commands import listed, numbers, zoo_app
 
@@ -48,7 +48,7 @@ def root(
     pass
 
 
-@app.command()
+@app.command(short_help="Train a method on a data set.")
 def train(
     words: Annotated[
         list[str] | None,
@@ -78,10 +78,10 @@ def train(
     training.train(names[0], *overrides, dataset=dataset, out=out, seed=seed, mirror=mirror, quiet=quiet)
 
 
-app.command()(translate)
+app.command(short_help="Translate pictures with a trained model.")(translate)
 
 
-@app.command()
+@app.command(short_help="Draw pictures with a trained model.")
 def generate(
     model: Annotated[str, typer.Option("--model", "-m", help="A run, a model folder, or the name of one.")],
     count: Annotated[int, typer.Option("-n", help="So many pictures.")] = 64,
@@ -113,6 +113,7 @@ def generate(
         generator = load(model, device=device, progress=bar)
     if not isinstance(generator, Generator):
         raise UsageError(f"{model}: translates pictures and draws none: i2i translate PICTURES --model {model}")
+    tell_found(model, generator.info)
     with progress("drawing") as bar:
         place = generate_many(
             generator, out, count, labels=labels, seed=seed, truncation=truncation, steps=way, mix=mix,
@@ -121,7 +122,7 @@ def generate(
     typer.echo(f"drew {count}: {place}")
 
 
-@app.command("eval")
+@app.command("eval", short_help="Measure a trained model on held-out pictures.")
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder, or the name of one.")],
     dataset: Annotated[str | None, typer.Option(help="A data set's name or a folder, if not the model's own.")] = None,
@@ -149,7 +150,7 @@ def evaluate(
         typer.echo(f"written to {out}")
 
 
-@app.command()
+@app.command(short_help="Train several methods with equal arithmetic and print one table.")
 def compare(
     words: Annotated[list[str], typer.Argument(metavar="TABLE KEY=VALUE", help="A comparison, then overrides.")],
     dataset: Annotated[str | None, typer.Option(help="Another data set than the table's.")] = None,
@@ -165,7 +166,7 @@ def compare(
         raise UsageError(f"compare takes one table (one of {', '.join(comparing.names())}, or a YAML file)")
     overrides = [w for w in words if "=" in w]
     done = comparing.compare(
-        named[0], *overrides, dataset=dataset, out=out, seeds=numbers(seeds) if seeds else None, mirror=mirror,
+        named[0], *overrides, dataset=dataset, out=out, seeds=None if seeds is None else numbers(seeds), mirror=mirror,
         say=typer.echo,
     )  # fmt: skip
     typer.echo((done / "table.md").read_text(encoding="utf-8"))
@@ -220,11 +221,23 @@ def doctor() -> None:
 
 def main() -> None:
     """The command ``i2i``: a user's mistake is one line (or one for each mistake) and exit code 2."""
+    mistake: Any = typer.BadParameter.__mro__[2]  # ClickException, of click or of the copy in newer typers
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
     try:
-        app(prog_name="i2i")
+        sys.exit(app(prog_name="i2i", standalone_mode=False))
+    except mistake as e:
+        if type(e).__name__ == "NoArgsIsHelpError":
+            e.show()
+        else:
+            said = e.format_message().rstrip(".")
+            context = getattr(e, "ctx", None)
+            of = context.command_path if context else "i2i"
+            typer.echo(f"error: {said[:1].lower()}{said[1:]} ({of} --help)", err=True)
+        sys.exit(e.exit_code)
+    except typer.Abort:
+        sys.exit(1)
     except I2IError as e:
         typer.echo(f"error: {e}", err=True)
         sys.exit(2)

@@ -56,6 +56,8 @@ def download(
     Raises:
         FetchError: nothing usable could be had. DataError: it is not the data set that the card describes.
     """
+    if mirror is not None:
+        mirror_base(mirror)  # a mistake in it is one, also where nothing has to be fetched
     folder = prepared(card.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(card.name, wait, progress, sleep):

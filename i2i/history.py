@@ -63,7 +63,8 @@ def read(run: Path) -> Run:
     """
     log, recipe = run / "log.jsonl", run / "recipe.yaml"
     if not log.is_file() and not recipe.is_file():
-        what = "no such folder" if not run.is_dir() else "not a run folder (neither log.jsonl nor recipe.yaml in it)"
+        here = "a file, and no run folder" if run.is_file() else "no such folder"
+        what = "not a run folder (neither log.jsonl nor recipe.yaml in it)" if run.is_dir() else here
         near = paths.runs()
         others = [str(near / p.name) for p in near.iterdir() if (p / "log.jsonl").is_file()] if near.is_dir() else []
         raise UsageError(f"{run}: {what}{did_you_mean(str(run), others)}")

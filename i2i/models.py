@@ -205,6 +205,8 @@ def _hours(info: Info) -> str:
 def _not_found(what: str | Path) -> str:
     if hub.is_address(what):
         return f"{what}: not on this machine yet: i2i models pull {what}"
+    if "://" in str(what):
+        return f"{what}: i2i models import {what} makes a model of weights at an address"
     path = paths.user_path(what)
     if run := _young(what):
         return f"{run}: this run has not saved a model yet: let it train on, or resume it: i2i train --resume {run}"

@@ -144,7 +144,7 @@ def models_show(name: str) -> None:
     table(models.show(name))
 
 
-@models_app.command("import")
+@models_app.command("import", short_help="Make a model of other people's weights.")
 def models_import(
     file: Annotated[
         str, typer.Argument(metavar="FILE|URL", help="A .pth, .pt, .ckpt or .safetensors file of a generator.")
@@ -168,7 +168,7 @@ def models_import(
     typer.echo(f"{made.folder.name} is ready: i2i translate PICTURES --model {made.folder.name}")
 
 
-@models_app.command("pull")
+@models_app.command("pull", short_help="Fetch a model from the Hugging Face Hub.")
 def models_pull(
     address: Annotated[str, typer.Argument(metavar="hf://OWNER/NAME", help="A model on the Hugging Face Hub.")],
     revision: Annotated[str | None, typer.Option(help="A branch, a tag or a commit, if not the main branch.")] = None,
@@ -184,7 +184,7 @@ def models_pull(
     typer.echo(f"i2i generate -n 64 --sheet --model {repo}" if draws else f"i2i translate PICTURES --model {repo}")
 
 
-@models_app.command("push")
+@models_app.command("push", short_help="Put a model on the Hugging Face Hub.")
 def models_push(
     model: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder, or the name of one.")],
     address: Annotated[str, typer.Argument(metavar="hf://OWNER/NAME", help="Where it goes; made if not there.")],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from i2i.folder import Info
     from i2i.transfer import Progress
 
 
@@ -19,6 +20,12 @@ def table(rows: Iterable[Sequence[str]], headers: Sequence[str] = ()) -> None:
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
         typer.echo("  ".join([*cells, line[-1]]).rstrip())
+
+
+def tell_found(model: str, info: Info) -> None:
+    """Say which model is meant where a data set was named: there may be several that learned from it."""
+    if info.dataset == model != info.name:
+        typer.echo(f"model: {info.name}, the newest one trained on {model}", err=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from i2i.errors import I2IError, UsageError
-from i2i.terminal import progress
+from i2i.terminal import progress, tell_found
 
 if TYPE_CHECKING:
     from i2i.many import Outcome
@@ -34,7 +34,7 @@ def translate(
     recursive: Annotated[
         bool, typer.Option("--recursive/--no-recursive", help="Also the folders in a folder; their tree is kept.")
     ] = True,
-    resize: Annotated[int | None, typer.Option(help="Work with so many pixels on the short side.")] = None,
+    resize: Annotated[int | None, typer.Option(min=1, help="Work with so many pixels on the short side.")] = None,
     mask: Annotated[
         Path | None, typer.Option(help="For models that fill holes: white is filled; as large as the picture.")
     ] = None,
@@ -80,6 +80,8 @@ def translate(
             )  # fmt: skip
         if not isinstance(translator, Translator):
             raise UsageError(f"{model}: draws pictures and translates none: i2i generate --model {model}")
+        if rank == 0:
+            tell_found(model, translator.info)
         if translator.why and rank == 0:
             typer.echo(translator.why, err=piped)
         if translator.budget:

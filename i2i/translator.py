@@ -102,11 +102,13 @@ def load(
             near enough (``i2i.measured``); ``Translator.why`` then says so. Models that draw run in fp32.
 
     Raises:
-        UsageError: no size, none of these words, or bf16 where the processor has no arithmetic for it.
+        UsageError: no size, a seed below 0, none of these words, or bf16 where the processor has no arithmetic for it.
         ModelError: not found, damaged, or it does not translate in that direction.
         FetchError: a model that could not be had.
     """
     chosen, most = way(tiles), None if memory is None else parse(memory)
+    if seed is not None and seed < 0:
+        raise UsageError(f"seed {seed}: seeds are 0 or more")
     folder = models.find(what, progress)
     info = read_info(folder)
     if info.sampler:

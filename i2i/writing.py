@@ -73,7 +73,7 @@ def check(suffix: str, what: str, quality: int | None = None) -> None:
     if quality is None:
         return
     if kind not in QUALITY:
-        raise UsageError(f"{what}: nothing is lost in {kind}, so there is no quality to choose: jpg, webp, avif have")
+        raise UsageError(f"{what}: nothing is lost in {kind}, so no quality can be chosen: take jpg, webp or avif")
     if not 1 <= quality <= 100:
         raise UsageError(f"quality {quality}: from 1 (small files) to 100")
 

@@ -15,13 +15,13 @@ zoo_app = typer.Typer(no_args_is_help=True, help="The zoo of methods that draw p
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where results go; what is there is not done again.")]
 
 
-@zoo_app.command("run")
+@zoo_app.command("run", short_help="Train the zoo at equal steps of the generator.")
 def run(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Overrides for all trainings.")
     ] = None,
     images: Annotated[int, typer.Option(min=64, help="So many each generator learns from, 64 a step.")] = 640_000,
-    dataset: Annotated[str, typer.Option(help="A labelled data set's name.")] = "mnist",
+    dataset: Annotated[str, typer.Option(help="A data set's name; some methods ask for labels.")] = "mnist",
     names: Annotated[str | None, typer.Option(help="Methods with commas between; all if not given.")] = None,
     seeds: Annotated[str, typer.Option(help="Like 0,1,2.")] = "0",
     out: Out = None,

@@ -218,6 +218,37 @@ def test_a_report_of_what_is_no_run(refused: Callable[..., str], tmp_path: Path)
     (tmp_path / "empty").mkdir()
     assert refused("report", "empty") == "error: empty: not a run folder (neither log.jsonl nor recipe.yaml in it)\n"
     assert refused("report", "nowhere") == "error: nowhere: no such folder\n"
+    (tmp_path / "page.html").touch()
+    assert refused("report", "page.html") == "error: page.html: a file, and no run folder\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["translate", "p.png"], "missing option '--model' / '-m' (i2i translate --help)"),
+        (["translate", "p.png", "--model", "facades", "--resize", "0"], "(i2i translate --help)"),
+        (["zoo", "run", "--images", "few"], "(i2i zoo run --help)"),
+        (["train", "--nope"], "(i2i train --help)"),
+        (["nope"], "(i2i --help)"),
+        (["compare", "facades", "--seeds", ""], "--seeds '': whole numbers with commas between them, like 0,1,2"),
+        (["translate", "p.png", "--model", "facades", "--seed", "-1"], "seed -1: seeds are 0 or more"),
+        (["translate", "p.png", "--model", "http://there.org/x"], "i2i models import http://there.org/x makes a model"),
+        (["datasets", "download", "shapes", "--mirror", "nowhere"], "mirror nowhere: no such folder"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_a_wrong_word_is_one_line(words: list[str], said: str, refused: Callable[..., str]) -> None:
+    """Also where the parser of options refuses it."""
+    lines = refused(*words).splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+
+
+def test_a_command_without_words_shows_its_help(i2i: Command) -> None:
+    said = i2i("zoo")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("Usage: i2i zoo ")
 
 
 # -- downloads ---------------------------------------------------------------------------------------------------------

@@ -325,7 +325,7 @@ def test_quality(identity: Translator, tmp_path: Path) -> None:
             sizes.append((tmp_path / f"out/x.{format}").stat().st_size)
         assert sizes == sorted(set(sizes)), format
     for options, said in (
-        ({"quality": 50}, "format png: nothing is lost in PNG, so there is no quality to choose: jpg, webp, avif have"),
+        ({"quality": 50}, "format png: nothing is lost in PNG, so no quality can be chosen: take jpg, webp or avif"),
         ({"quality": 0, "format": "jpg"}, "quality 0: from 1 (small files) to 100"),
         ({"quality": 101, "format": "webp"}, "quality 101: from 1 (small files) to 100"),
     ):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from models_for_tests import make_model
+from PIL import Image
 
 from i2i import models
 from i2i.errors import ModelError, UsageError
@@ -142,3 +143,10 @@ def test_show(here):
     assert "drawn from seed 0" in shown["inference"]
     assert shown["weights"].endswith(" MiB")
     assert "default" not in shown
+
+
+def test_which_model_is_meant_by_a_data_set_is_said(here, i2i):
+    Image.new("RGB", (16, 16)).save("p.png")
+    make_model(here / "runs" / "mine" / "model", dataset="facades", name="mine")
+    assert "model: mine, the newest one trained on facades" in i2i("translate", "p.png", "--model", "facades").err
+    assert "newest" not in i2i("translate", "p.png", "--model", "mine", "--out", "again").err
