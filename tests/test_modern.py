@@ -314,3 +314,11 @@ def test_the_path_is_charged_to_g_now_and_then_by_how_far_it_is_from_its_mean(mo
         if expected is not None:
             assert terms["path"].item() == pytest.approx(expected)
     assert "a" in method.state_dict()
+
+
+def test_the_path_is_charged_however_many_steps_d_has_for_one_of_g() -> None:
+    small = {**small_config("stylegan2"), "n_critic": 2, "path_every": 2}
+    method = StyleGAN2Method(StyleGAN2Method.Config.model_validate(small), Task(a=1, b=1, size=(32, 32)))
+    batch = Images(torch.zeros(2, 1, 32, 32), torch.zeros(2, dtype=torch.int64))
+    charged = {it: "path" in terms for it in range(8) for who, terms in method.step(batch, it) if who == "G"}
+    assert charged == {1: True, 3: False, 5: True, 7: False}

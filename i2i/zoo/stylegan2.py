@@ -21,7 +21,7 @@ from i2i.zoo.penalties import R1, AnyPenalty
 
 class StyleGAN2(Adversarial):
     """The game of ``Adversarial`` with R1, and G is charged where a step in w changes pictures by more or less than it
-    does on the mean (arXiv:1912.04958, eq. 4), in one step of ``path_every``.
+    does on the mean (arXiv:1912.04958, eq. 4), once in ``path_every`` of its moves.
 
     That charge is part of G's move, as R1 is of D's: the paper moves once more. Half of the batch is drawn for it.
     """
@@ -44,7 +44,8 @@ class StyleGAN2(Adversarial):
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:
         for who, terms in super().step(batch, it):
-            if who == "G" and self.cfg.path and it % self.cfg.path_every == 0:
+            moved = it // self.cfg.n_critic  # G, so often before
+            if who == "G" and self.cfg.path and moved % self.cfg.path_every == 0:
                 terms = {**terms, "path": self.path(batch.x[: max(1, len(batch.x) // 2)])}
             yield who, terms
 
