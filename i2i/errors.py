@@ -7,6 +7,7 @@
     │   └── CardError         a data set card
     ├── FetchError            downloads and uploads: no answer, wrong checksum, unsafe archive
     ├── ModelError            trained models: not found, damaged, not fitting
+    │   └── SizeError         a network that cannot be made for pictures of this size
     ├── TrainingError         a training that cannot start, go on or be resumed
     │   └── NotFinite         a loss or a weight is not a number any more
     └── MissingExtra          a package of an optional extra is not installed
@@ -47,6 +48,10 @@ class FetchError(I2IError):
 
 class ModelError(I2IError):
     """A trained model that cannot be found, read or used so."""
+
+
+class SizeError(ModelError):
+    """A network that cannot be made for pictures of this size."""
 
 
 class TrainingError(I2IError):

@@ -264,6 +264,11 @@ def test_spectral_norm_holds_every_singular_value_at_one_also_after_first_weight
 def test_sizes_and_batches_that_cannot_be() -> None:
     with pytest.raises(RecipeError, match=r"^data\.size: a DCGAN needs .* multiples of 4, not 30x30 \(method\.gen"):
         ZOO["dcgan"](ZOO["dcgan"].Config(), Task(size=(30, 30)))
+    flat = {"generator": MLPConfig(width=8)}
+    for key in ("encoder", "decoder"):
+        with pytest.raises(RecipeError, match=rf"^data\.size: a DCGAN needs .* not 30x30 \(method\.{key}\)$"):
+            ZOO["ebgan"](ZOO["ebgan"].Config(**flat), Task(size=(30, 30)))
+        flat["encoder"] = MLPCriticConfig(width=8)
     method = made("gan")
     with pytest.raises(ModelError, match=r"no statistics of a single picture: data\.batch=2"):
         list(method.step(pictures(1), 0))
@@ -354,6 +359,12 @@ def test_orthogonal_weights_are_charged_to_their_own_player() -> None:
 def test_combinations_that_cannot_be() -> None:
     with pytest.raises(RecipeError, match=r"method\.penalty: gp takes the slope at each picture, and batch norm mixes"):
         made("dcgan", penalty={"kind": "gp"})
+    with pytest.raises(RecipeError, match=r"^method\.generator: attention=8: features are at most 4 times smaller"):
+        made("dcgan", generator={"net": "sngan", "width": 4, "attention": 8})
+    with pytest.raises(RecipeError, match=r"^method\.encoder: attention=8: features are at most 4 times smaller"):
+        made("vae", encoder={"net": "sngan_critic", "width": 4, "attention": 8})
+    with pytest.raises(RecipeError, match=r"^method\.decoder\.norm: conditional, but this method asks"):
+        made("ebgan", decoder={"net": "dcgan", "norm": "conditional"})
     base = recipe.paths.data("recipes") / "wgan_gp-mnist.yaml"
     with pytest.raises(RecipeError, match=r"the game wasserstein has no end unless the slope of D is bounded: by "):
         recipe.load(base, ["method.penalty={kind: none}"])

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.errors import ModelError
+from i2i.errors import SizeError
 from i2i.nets.blocks import Norm, check, double, has_bias, norm_layer, widened
 from i2i.nets.conditional import ConditionalNorm, DrawnNorm, drawn_norm, plainly, projected
 from i2i.nets.drawn import DrawsConfig, SeesConfig, Told, asked, check_asked, seen_with, spectral_if
@@ -21,11 +21,11 @@ def smallest(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
     and 32 end at 4 x 4, 28 at 7 x 7.
 
     Raises:
-        ModelError: a side is no multiple of 4.
+        SizeError: a side is no multiple of 4.
     """
     height, width = size
     if height % 4 or width % 4:
-        raise ModelError(f"a DCGAN needs pictures whose sides are multiples of 4, not {height}x{width}")
+        raise SizeError(f"a DCGAN needs pictures whose sides are multiples of 4, not {height}x{width}")
     halvings = 0
     while not height % 2 and not width % 2 and min(height, width) >= 8:
         height, width, halvings = height // 2, width // 2, halvings + 1

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from i2i.errors import ModelError
+from i2i.errors import ModelError, SizeError
 from i2i.nets.blocks import PairNorm, Pixels
 from i2i.nets.blur import BlurUp
 from i2i.nets.drawn import DrawsConfig, check_asked
@@ -64,7 +64,7 @@ class LapGAN(nn.Module):
         self.config = config
         noise, (height, width) = planes(config.size), config.size
         if not noise:
-            raise ModelError(f"a Laplacian pyramid needs even sides of at least 14 pixels, not {height}x{width}")
+            raise SizeError(f"a Laplacian pyramid needs even sides of at least 14 pixels, not {height}x{width}")
         if config.latent <= sum(noise):
             more = f"more than {sum(noise)} values at {height}x{width}"
             raise ModelError(f"LAPGAN draws from {more}, not {config.latent}")

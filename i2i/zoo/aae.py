@@ -52,7 +52,7 @@ class AAE(Encoding):
     def __init__(self, cfg: Config, task: Task):
         super().__init__(cfg, task)
         self.game = GAMES[cfg.gan]
-        self.E = new_critic(cfg.encoder, task, cfg.init, answers=cfg.latent.size)
+        self.E = new_critic(cfg.encoder, task, cfg.init, what="encoder", answers=cfg.latent.size)
         self.D = build(cfg.discriminator.model_copy(update={"inputs": cfg.latent.size}))
         initialise(self.D, cfg.init)
         self.players = {"D": [self.D], "G": [self.E, self.G]}

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from i2i.data.batches import Images
-from i2i.errors import ModelError, RecipeError
+from i2i.errors import ModelError, RecipeError, SizeError
 from i2i.folder import Inference, Sampler
 from i2i.latents import Latent
 from i2i.methods.base import Method, Nets, Task
@@ -69,18 +69,20 @@ class Drawing(Method):
         return pictures.unflatten(0, (rows, COLUMNS))
 
 
-def new_drawer(config: Any, latent: Latent, task: Task, init: Init, classes: int = 0) -> nn.Module:
-    """A generator with fresh weights, that draws pictures like the data.
+def new_drawer(
+    config: Any, latent: Latent, task: Task, init: Init, classes: int = 0, what: str = "generator"
+) -> nn.Module:
+    """A generator with fresh weights, that draws pictures like the data; ``what`` it is called in a recipe.
 
     Raises:
         RecipeError: it cannot draw pictures of this size, its norms want to know a class where there are none, or it
             cannot be asked for classes and should.
     """
     if classes and hasattr(config, "style"):
-        raise RecipeError(f"method.generator.net: {config.net!r} cannot be asked for classes: take dcgan or sngan")
+        raise RecipeError(f"method.{what}.net: {config.net!r} cannot be asked for classes: take dcgan or sngan")
     if getattr(config, "norm", "") == "conditional" and not classes:
-        raise RecipeError("method.generator.norm: conditional, but this method asks for no classes: take batch")
-    return _new("generator", config, {"latent": latent.size, "classes": classes, "outputs": task.b}, task, init)
+        raise RecipeError(f"method.{what}.norm: conditional, but this method asks for no classes: take batch")
+    return _new(what, config, {"latent": latent.size, "classes": classes, "outputs": task.b}, task, init)
 
 
 def classes_of(task: Task, who: str) -> int:
@@ -106,21 +108,24 @@ def labelled(batch: Images, who: str) -> tuple[Tensor, Tensor]:
     return batch.x, batch.labels
 
 
-def new_critic(config: Any, task: Task, init: Init, **more: int) -> nn.Module:
+def new_critic(config: Any, task: Task, init: Init, what: str = "discriminator", **more: int) -> nn.Module:
     """A discriminator or an encoder with fresh weights, that sees pictures like the data; ``more`` of its config.
+    ``what`` it is called in a recipe.
 
     Raises:
         RecipeError: it cannot see pictures of this size, or cannot be shown classes and should.
     """
     if more.get("classes") and not hasattr(config, "told"):
-        raise RecipeError(f"method.discriminator.net: {config.net} cannot be shown classes: take sngan_critic")
-    return _new("discriminator", config, {"inputs": task.b, **more}, task, init)
+        raise RecipeError(f"method.{what}.net: {config.net} cannot be shown classes: take sngan_critic")
+    return _new(what, config, {"inputs": task.b, **more}, task, init)
 
 
 def _new(what: str, config: BaseModel, update: dict[str, int], task: Task, init: Init) -> nn.Module:
     try:
         net = build(config.model_copy(update={**update, "size": task.size}))
-    except ModelError as e:
+    except SizeError as e:
         raise RecipeError(f"data.size: {e} (method.{what})") from e
+    except ModelError as e:
+        raise RecipeError(f"method.{what}: {e}") from e
     initialise(net, init)
     return net

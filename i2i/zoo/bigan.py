@@ -43,7 +43,7 @@ class BiGAN(Encoding):
     def __init__(self, cfg: Config, task: Task):
         super().__init__(cfg, task)
         self.game = GAMES[cfg.gan]
-        self.E = new_critic(cfg.encoder, task, cfg.init, answers=cfg.latent.size)
+        self.E = new_critic(cfg.encoder, task, cfg.init, what="encoder", answers=cfg.latent.size)
         self.D = new_critic(cfg.discriminator, task, cfg.init, answers=cfg.features)
         self.joint = build(cfg.joint.model_copy(update={"inputs": cfg.features + cfg.latent.size}))
         initialise(self.joint, cfg.init)

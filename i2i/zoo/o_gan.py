@@ -47,7 +47,7 @@ class OGAN(Encoding):
     def __init__(self, cfg: Config, task: Task):
         super().__init__(cfg, task)
         self.game = WASSERSTEIN
-        self.E = new_critic(cfg.encoder, task, cfg.init, answers=cfg.latent.size)
+        self.E = new_critic(cfg.encoder, task, cfg.init, what="encoder", answers=cfg.latent.size)
         self.players = {"E": [self.E], "G": [self.G]}
 
     def judged(self, x: Tensor) -> Tensor:

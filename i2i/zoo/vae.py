@@ -43,7 +43,7 @@ class VAE(Drawing):
 
     def __init__(self, cfg: Config, task: Task):
         super().__init__(cfg, task)
-        self.E = new_critic(cfg.encoder, task, cfg.init, answers=2 * cfg.latent.noise)
+        self.E = new_critic(cfg.encoder, task, cfg.init, what="encoder", answers=2 * cfg.latent.noise)
         self.players = {"G": [self.E, self.G]}
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:
