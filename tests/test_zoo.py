@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -375,6 +376,38 @@ def test_combinations_that_cannot_be() -> None:
         recipe.load(base, ["method.game=hinje"])
     with pytest.raises(RecipeError, match=r"method\.latent: a VAE draws from a normal distribution alone"):
         recipe.load(recipe.paths.data("recipes") / "vae-mnist.yaml", ["method.latent={noise: 8, prior: uniform}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "key", "value", "wanted", "way_out"),
+    [
+        ("dcgan", "generator", "latent", 64, 100, "set method.latent.noise"),
+        ("dcgan", "generator", "size", (64, 64), (SIZE, SIZE), "set data.size"),
+        ("dcgan", "generator", "outputs", 2, 1, "see data.channels"),
+        ("dcgan", "generator", "classes", 7, 0, "leave it out"),
+        ("cgan", "generator", "classes", 7, 3, "leave it out"),
+        ("dcgan", "discriminator", "size", (64, 64), (SIZE, SIZE), "set data.size"),
+        ("dcgan", "discriminator", "inputs", 2, 1, "see data.channels"),
+        ("dcgan", "discriminator", "answers", 2, 1, "leave it out"),
+        ("cgan", "discriminator", "classes", 7, 3, "leave it out"),
+        ("lapgan", "discriminator", "size", (64, 64), (SIZE, SIZE), "set data.size"),
+        ("vae", "encoder", "answers", 7, 64, "leave it out"),
+        ("ebgan", "decoder", "latent", 7, 64, "set method.code"),
+        ("aae", "discriminator", "inputs", 7, 8, "set method.latent.noise"),
+        ("bigan", "joint", "inputs", 7, 256 + 50, "leave it out"),
+        ("sgan", "discriminator", "classes", 7, 3, "leave it out"),
+        ("sgan", "discriminator", "inputs", 2, 1, "leave it out"),
+    ],
+)
+def test_what_data_and_method_say_of_a_network_a_recipe_cannot(
+    name: str, network: str, key: str, value: object, wanted: object, way_out: str
+) -> None:
+    block = small_config(name)[network]
+    message = f"method.{network}.{key}: {value}, but it is {wanted} here: {way_out}"
+    with pytest.raises(RecipeError, match=f"^{re.escape(message)}$"):
+        made(name, **{network: {**block, key: value}})
+    made(name, **{network: {**block, key: wanted}})
+    made(name)  # of a written recipe, which holds what is usual
 
 
 def test_a_line_of_the_table_says_only_what_differs() -> None:

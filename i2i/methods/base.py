@@ -56,7 +56,8 @@ class Method(nn.Module, ABC):
         name: str
 
     cfg: Any
-    """A Config, as used: what was left to the data is filled in."""
+    """A Config, as used: a depth, for one, is that which the size of the pictures allows. What the data alone say of a
+    network (channels, size, classes) is left to them, so that a written recipe starts the same training again."""
     players: dict[str, list[nn.Module]]
     products: dict[str, nn.Module]
     classifiers: Mapping[str, nn.Module] = MappingProxyType({})

@@ -23,7 +23,7 @@ from i2i.nets import (
     starting_from,
 )
 from i2i.strict import Strict
-from i2i.zoo.base import new_critic
+from i2i.zoo.base import filled, new_critic
 from i2i.zoo.encoding import Encoding
 
 NETWORKS = MLPConfig(layers=2, width=500, norm="none"), MLPCriticConfig(layers=2, width=1000)
@@ -53,7 +53,7 @@ class AAE(Encoding):
         super().__init__(cfg, task)
         self.game = GAMES[cfg.gan]
         self.E = new_critic(cfg.encoder, task, cfg.init, what="encoder", answers=cfg.latent.size)
-        self.D = build(cfg.discriminator.model_copy(update={"inputs": cfg.latent.size}))
+        self.D = build(filled("discriminator", cfg.discriminator, "set method.latent.noise", inputs=cfg.latent.size))
         initialise(self.D, cfg.init)
         self.players = {"D": [self.D], "G": [self.E, self.G]}
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from i2i.data.batches import Images
@@ -15,8 +14,10 @@ from i2i.folder import Inference, Sampler
 from i2i.latents import Latent
 from i2i.methods.base import Method, Nets, Task
 from i2i.nets import Init, build, initialise
+from i2i.strict import Strict
 from i2i.zoo.drawn import draw
 
+Block = TypeVar("Block", bound=Strict)
 COLUMNS = 10
 """Drawn pictures in a row of a sheet."""
 
@@ -82,7 +83,10 @@ def new_drawer(
         raise RecipeError(f"method.{what}.net: {config.net!r} cannot be asked for classes: take dcgan or sngan")
     if getattr(config, "norm", "") == "conditional" and not classes:
         raise RecipeError(f"method.{what}.norm: conditional, but this method asks for no classes: take batch")
-    return _new(what, config, {"latent": latent.size, "classes": classes, "outputs": task.b}, task, init)
+    z = "method.code" if what == "decoder" else "method.latent.noise"
+    config = filled(what, config, f"set {z}", latent=latent.size)
+    config = filled(what, config, "see data.channels", outputs=task.b)
+    return _new(what, filled(what, config, "leave it out", classes=classes), task, init)
 
 
 def classes_of(task: Task, who: str) -> int:
@@ -108,21 +112,38 @@ def labelled(batch: Images, who: str) -> tuple[Tensor, Tensor]:
     return batch.x, batch.labels
 
 
-def new_critic(config: Any, task: Task, init: Init, what: str = "discriminator", **more: int) -> nn.Module:
-    """A discriminator or an encoder with fresh weights, that sees pictures like the data; ``more`` of its config.
-    ``what`` it is called in a recipe.
+def new_critic(
+    config: Any, task: Task, init: Init, answers: int = 1, classes: int = 0, what: str = "discriminator"
+) -> nn.Module:
+    """A discriminator or an encoder with fresh weights, that sees pictures like the data; ``what`` it is called in
+    a recipe.
 
     Raises:
         RecipeError: it cannot see pictures of this size, or cannot be shown classes and should.
     """
-    if more.get("classes") and not hasattr(config, "told"):
+    if classes and not hasattr(config, "told"):
         raise RecipeError(f"method.{what}.net: {config.net} cannot be shown classes: take sngan_critic")
-    return _new(what, config, {"inputs": task.b, **more}, task, init)
+    if hasattr(config, "answers"):  # LAPGAN's gives one alone
+        config = filled(what, config, "leave it out", answers=answers, classes=classes)
+    return _new(what, filled(what, config, "see data.channels", inputs=task.b), task, init)
 
 
-def _new(what: str, config: BaseModel, update: dict[str, int], task: Task, init: Init) -> nn.Module:
+def filled(what: str, config: Block, way_out: str, **values: Any) -> Block:
+    """The ``config`` of a network, with ``values`` that the data or the method say.
+
+    Raises:
+        RecipeError: the recipe says something else, and nobody would read it.
+    """
+    for key, value in values.items():
+        said = getattr(config, key)
+        if said not in (value, type(config).model_fields[key].default):  # a written recipe holds the default
+            raise RecipeError(f"method.{what}.{key}: {said}, but it is {value} here: {way_out}")
+    return config.model_copy(update=values)
+
+
+def _new(what: str, config: Strict, task: Task, init: Init) -> nn.Module:
     try:
-        net = build(config.model_copy(update={**update, "size": task.size}))
+        net = build(filled(what, config, "set data.size", size=task.size))
     except SizeError as e:
         raise RecipeError(f"data.size: {e} (method.{what})") from e
     except ModelError as e:

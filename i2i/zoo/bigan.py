@@ -17,7 +17,7 @@ from i2i.losses import GAMES, GanName
 from i2i.methods.base import Task, Update
 from i2i.nets import CodeCriticConfig, Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init, build, initialise
 from i2i.strict import Strict
-from i2i.zoo.base import new_critic
+from i2i.zoo.base import filled, new_critic
 from i2i.zoo.encoding import Encoding
 
 
@@ -45,7 +45,7 @@ class BiGAN(Encoding):
         self.game = GAMES[cfg.gan]
         self.E = new_critic(cfg.encoder, task, cfg.init, what="encoder", answers=cfg.latent.size)
         self.D = new_critic(cfg.discriminator, task, cfg.init, answers=cfg.features)
-        self.joint = build(cfg.joint.model_copy(update={"inputs": cfg.features + cfg.latent.size}))
+        self.joint = build(filled("joint", cfg.joint, "leave it out", inputs=cfg.features + cfg.latent.size))
         initialise(self.joint, cfg.init)
         self.players = {"D": [self.D, self.joint], "G": [self.E, self.G]}
 

@@ -15,6 +15,7 @@ from i2i.losses import GAMES, cross_entropy
 from i2i.methods.base import Task, Update, new_discriminator
 from i2i.nets import DCGANConfig, Drawer, Init, Judge, JudgeConfig, starting_from
 from i2i.strict import Strict
+from i2i.zoo.base import filled
 from i2i.zoo.few import FewLabels, known_classes
 
 
@@ -37,7 +38,8 @@ class SGAN(FewLabels):
     def __init__(self, cfg: Config, task: Task):
         super().__init__(cfg, task)
         self.game = GAMES["vanilla"]
-        judge = cfg.discriminator.model_copy(update={"classes": known_classes(task, cfg.name)})
+        classes = known_classes(task, cfg.name)
+        judge = filled("discriminator", cfg.discriminator, "leave it out", classes=classes, inputs=task.b)
         self.D = cast(Judge, new_discriminator(judge, task.b, cfg.init))
         self.players = {"D": [self.D], "G": [self.G]}
         self.classifiers = {"classifier": self.D}
