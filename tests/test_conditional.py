@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from small import small_recipe, train_small
 from test_zoo import made, moves, pictures, read_by
 from torch import nn
@@ -411,6 +412,15 @@ def test_few_labels_teach_a_classifier_that_is_measured_and_kept(name: str, digi
     assert info.sampler.classes == 0
     assert (run / "sheets/00000004.png").is_file()
     assert evaluate(run, device="cpu")["metrics"]["accuracy"] == info.metrics["accuracy"]
+
+
+def test_d_of_ssgan_is_a_network_that_a_model_keeps_as_a_classifier() -> None:
+    for name in ("mlp_critic", "dcgan_critic"):
+        method = ssgan(discriminator={"net": name, "width": 8}, kernels=2)
+        assert TypeAdapter(nets.Classifier).validate_python(method.D.config.model_dump()) == method.D.config
+    for name in ("sngan_critic", "progan_critic", "stylegan_critic", "stylegan2_critic"):
+        with pytest.raises(RecipeError, match=rf"method\.discriminator\.net: '{name}' is not known"):
+            recipe.load(recipe.find("ssgan-mnist"), [f"method.discriminator={{net: {name}}}"])
 
 
 @FEW

@@ -13,13 +13,15 @@ from i2i.data.batches import Labelled
 from i2i.latents import Latent
 from i2i.losses import GAMES, cross_entropy, feature_matching, smooth_real
 from i2i.methods.base import Task, Update
-from i2i.nets import Critic, Drawer, Init, MLPConfig, MLPCriticConfig, initialise, starting_from
+from i2i.nets import DCGANCriticConfig, Drawer, Init, MLPConfig, MLPCriticConfig, initialise, starting_from
 from i2i.nets.minibatch import MinibatchDiscrimination
 from i2i.strict import Strict
 from i2i.zoo.base import new_critic
 from i2i.zoo.few import FewLabels, known_classes
 from i2i.zoo.past import Past
 
+Namer = Annotated[MLPCriticConfig | DCGANCriticConfig, Field(discriminator="net")]
+"""Of the critics those that a trained model keeps as a classifier, see ``i2i.nets.Classifier``."""
 NETWORKS = MLPConfig(layers=2), MLPCriticConfig(layers=3, width=1000, noise=0.5)
 
 
@@ -42,7 +44,7 @@ class SSGAN(FewLabels):
         target: float = Field(1.0, gt=0.5, le=1)  # of real pictures; below 1: one-sided label smoothing (3.4), 0.9
         latent: Latent = Latent(noise=100, prior="uniform")
         generator: Annotated[Drawer, starting_from(NETWORKS[0])] = NETWORKS[0]
-        discriminator: Annotated[Critic, starting_from(NETWORKS[1])] = NETWORKS[1]
+        discriminator: Annotated[Namer, starting_from(NETWORKS[1])] = NETWORKS[1]
         init: Init = "kaiming"
 
     def __init__(self, cfg: Config, task: Task):
