@@ -282,6 +282,27 @@ def test_networks_that_know_no_classes_are_refused_where_there_are_some() -> Non
         nets.build(StyleGAN2Config(classes=3))
 
 
+@pytest.mark.parametrize(
+    ("name", "what", "why"),
+    [
+        ("infogan", "generator", "this method draws from 62 normal values, a choice of 10 and 2 codes"),
+        ("dcgan", "generator", "this method draws from 100 uniform values"),
+        ("ebgan", "decoder", "a code belongs to one picture"),
+        ("began", "decoder", "a code belongs to one picture"),
+        *((name, "generator", "a code belongs to one picture") for name in ("aae", "vae", "bigan", "o_gan")),
+    ],
+)
+def test_styles_are_mixed_with_those_of_another_z_only_where_it_is_like_the_first(
+    name: str, what: str, why: str
+) -> None:
+    style = {"net": "stylegan2", "width": 4, "layers": 1, "style": 8}
+    task = Task(size=(32, 32))
+    with pytest.raises(RecipeError, match=rf"^method\.{what}\.mixing: 0\.9 takes a second z, .* {why}: set 0$"):
+        ZOO[name](ZOO[name].Config.model_validate({**small_config(name), what: style}), task)
+    once = {**small_config(name), what: {**style, "mixing": 0.0}}
+    assert ZOO[name](ZOO[name].Config.model_validate(once), task)
+
+
 # -- StyleGAN2 ---------------------------------------------------------------------------------------------------------
 
 

@@ -75,7 +75,7 @@ class Styled(nn.Module):
         return w
 
     def mixed(self, w: Tensor) -> Tensor:
-        """Some pictures take the styles of their last layers from another z, a normal one."""
+        """Some pictures take the styles of their last layers from another z, of normal noise: see ``new_drawer``."""
         count, device = len(w), w.device
         other = self.mapping(torch.randn(count, self.config.latent, device=device))[:, None]
         first = torch.randint(1, self.styles, (count, 1), device=device)

@@ -31,6 +31,8 @@ class Drawing(Method):
     reads: ClassVar[type] = Images
     latent: Latent
     classes: int = 0
+    coded: ClassVar[bool] = False
+    """Whether something else is to say which z a picture was drawn from: then it is drawn from one alone."""
     inference = Inference(norm="running", dropout=False)
 
     def __init__(self, cfg: Any, task: Task, classes: int = 0, latent: Latent | None = None):
@@ -38,7 +40,7 @@ class Drawing(Method):
         another one."""
         super().__init__()
         self.cfg, self.latent, self.classes = cfg, latent or cfg.latent, classes
-        self.G = new_drawer(cfg.generator, self.latent, task, cfg.init, classes)
+        self.G = new_drawer(cfg.generator, self.latent, task, cfg.init, classes, self.coded)
         self.products = {"sampler": self.G}
 
     def draw(self, like: Tensor) -> Tensor:
@@ -71,18 +73,22 @@ class Drawing(Method):
 
 
 def new_drawer(
-    config: Any, latent: Latent, task: Task, init: Init, classes: int = 0, what: str = "generator"
+    config: Any, latent: Latent, task: Task, init: Init, classes: int = 0, coded: bool = False, what: str = "generator"
 ) -> nn.Module:
     """A generator with fresh weights, that draws pictures like the data; ``what`` it is called in a recipe.
+    ``coded``: see ``Drawing``.
 
     Raises:
-        RecipeError: it cannot draw pictures of this size, its norms want to know a class where there are none, or it
-            cannot be asked for classes and should.
+        RecipeError: it cannot draw pictures of this size, its norms want to know a class where there are none, it
+            cannot be asked for classes and should, or it would mix in a second z that does not fit.
     """
     if classes and hasattr(config, "style"):
         raise RecipeError(f"method.{what}.net: {config.net!r} cannot be asked for classes: take dcgan or sngan")
     if getattr(config, "norm", "") == "conditional" and not classes:
         raise RecipeError(f"method.{what}.norm: conditional, but this method asks for no classes: take batch")
+    if getattr(config, "mixing", 0) and (coded or not latent.gaussian):
+        one = "a code belongs to one picture" if coded else f"this method draws from {latent.sentence()}"
+        raise RecipeError(f"method.{what}.mixing: {config.mixing} takes a second z, of normal values, but {one}: set 0")
     z = "method.code" if what == "decoder" else "method.latent.noise"
     config = filled(what, config, f"set {z}", latent=latent.size)
     config = filled(what, config, "see data.channels", outputs=task.b)

@@ -43,7 +43,7 @@ class BEGAN(Drawing):
     def __init__(self, cfg: Config, task: Task):
         super().__init__(cfg, task)
         self.encoder = new_critic(cfg.encoder, task, cfg.init, what="encoder", answers=cfg.code)
-        self.decoder = new_drawer(cfg.decoder, Latent(noise=cfg.code), task, cfg.init, what="decoder")
+        self.decoder = new_drawer(cfg.decoder, Latent(noise=cfg.code), task, cfg.init, coded=True, what="decoder")
         self.register_buffer("k", torch.zeros(()))  # in the state of a training: it goes on with it
         self.players = {"D": [self.encoder, self.decoder], "G": [self.G]}
 

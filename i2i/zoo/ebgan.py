@@ -39,7 +39,7 @@ class EBGAN(Drawing):
     def __init__(self, cfg: Config, task: Task):
         super().__init__(cfg, task)
         self.encoder = new_critic(cfg.encoder, task, cfg.init, what="encoder", answers=cfg.code)
-        self.decoder = new_drawer(cfg.decoder, Latent(noise=cfg.code), task, cfg.init, what="decoder")
+        self.decoder = new_drawer(cfg.decoder, Latent(noise=cfg.code), task, cfg.init, coded=True, what="decoder")
         self.players = {"D": [self.encoder, self.decoder], "G": [self.G]}
 
     def energy(self, x: Tensor) -> tuple[Tensor, Tensor]:

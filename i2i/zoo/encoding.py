@@ -16,6 +16,7 @@ class Encoding(Drawing):
     the codes of held-out pictures."""
 
     E: nn.Module
+    coded = True
 
     def code(self, answers: Tensor) -> Tensor:
         """What E answered, as something to draw from."""

@@ -25,6 +25,7 @@ class VAE(Drawing):
     """
 
     reconstruction = "G/reconstruction"
+    coded = True
 
     class Config(Strict):
         name: Literal["vae"] = "vae"
