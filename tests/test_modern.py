@@ -303,6 +303,20 @@ def test_styles_are_mixed_with_those_of_another_z_only_where_it_is_like_the_firs
     assert ZOO[name](ZOO[name].Config.model_validate(once), task)
 
 
+def test_a_player_without_weights_to_charge_is_refused_an_orthogonal_penalty() -> None:
+    progan, task = {"net": "progan", "width": 4, "most": 1}, Task(size=(32, 32), classes=3)
+    for name, changed in (
+        ("dcgan", {"generator": progan}),
+        ("dcgan", {"discriminator": {"net": "progan_critic", "width": 4, "most": 1}}),
+        ("biggan", {"generator": progan}),
+    ):
+        (what,) = changed
+        block = {**small_config(name), **changed, "orthogonal": 0.1}
+        with pytest.raises(RecipeError, match=rf"^method\.orthogonal: 0\.1, but of method\.{what} no layer .*: set 0$"):
+            ZOO[name](ZOO[name].Config.model_validate(block), task)
+        assert ZOO[name](ZOO[name].Config.model_validate({**block, "orthogonal": 0.0}), task)
+
+
 # -- StyleGAN2 ---------------------------------------------------------------------------------------------------------
 
 

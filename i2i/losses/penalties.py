@@ -91,6 +91,10 @@ def quadratic_potential(
     return (risen.square() / (2 * weight * distance.clamp_min(1e-6))).mean()
 
 
+MATRICES = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+"""Layers whose weights ``orthogonal_penalty`` looks at."""
+
+
 def orthogonal_penalty(net: nn.Module) -> Tensor:
     """How far each weight matrix is from being orthogonal, whatever the lengths of its rows.
 
@@ -99,7 +103,7 @@ def orthogonal_penalty(net: nn.Module) -> Tensor:
     """
     total = torch.zeros((), device=next(net.parameters()).device)
     for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        if isinstance(layer, MATRICES):
             weight = layer.weight.float()
             rows = (weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight).flatten(1)
             rows = rows.T if len(rows) > rows.shape[1] else rows

@@ -19,7 +19,7 @@ from i2i.nets import Critic, DCGANConfig, DCGANCriticConfig, Drawer, Init, start
 from i2i.strict import Strict
 from i2i.zoo.augment import Change, augment
 from i2i.zoo.base import Drawing, new_critic
-from i2i.zoo.penalties import AnyPenalty, NoPenalty, Seen
+from i2i.zoo.penalties import AnyPenalty, NoPenalty, Seen, check_orthogonal
 
 
 def _known(name: str) -> str:
@@ -68,6 +68,7 @@ class Adversarial(Drawing):
                 f"method.penalty: {cfg.penalty.kind} takes the slope at each picture, and batch norm mixes the "
                 "pictures of a batch: take method.discriminator.norm=none or instance"
             )
+        check_orthogonal(cfg.orthogonal, generator=self.G, discriminator=self.D)
         self.players = {"D": [self.D], "G": [self.G]}
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:

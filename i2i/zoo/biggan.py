@@ -11,10 +11,11 @@ from pydantic import Field
 from i2i.data.batches import Images
 from i2i.latents import Latent
 from i2i.losses import GanName, orthogonal_penalty
-from i2i.methods.base import Update
+from i2i.methods.base import Task, Update
 from i2i.nets import Critic, Drawer, Init, SNGANConfig, SNGANCriticConfig, starting_from
 from i2i.strict import Strict
 from i2i.zoo.conditional import Conditional
+from i2i.zoo.penalties import check_orthogonal
 
 NETWORKS = (
     SNGANConfig(norm="conditional", embedding=128, chunks=True, spectral=True, attention=2),
@@ -40,6 +41,10 @@ class BigGAN(Conditional):
         generator: Annotated[Drawer, starting_from(NETWORKS[0])] = NETWORKS[0]
         discriminator: Annotated[Critic, starting_from(NETWORKS[1])] = NETWORKS[1]
         init: Init = "orthonormal"
+
+    def __init__(self, cfg: Config, task: Task):
+        super().__init__(cfg, task)
+        check_orthogonal(cfg.orthogonal, generator=self.G)
 
     def step(self, batch: Images, it: int) -> Iterator[Update]:
         for who, terms in super().step(batch, it):

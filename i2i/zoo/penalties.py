@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
+from i2i.errors import RecipeError
 from i2i.losses import divergence_penalty, dragan_penalty, gradient_penalty, quadratic_potential, r1_penalty
+from i2i.losses.penalties import MATRICES
 from i2i.strict import Strict
 
 
@@ -94,6 +96,18 @@ class QP(Penalty):
 
     def terms(self, seen: Seen, it: int) -> dict[str, Tensor]:
         return {"potential": quadratic_potential(*seen[3:], *seen[1:3], self.norm, self.weight)}
+
+
+def check_orthogonal(weight: float, **players: nn.Module) -> None:
+    """Of the orthogonal penalty with that ``weight`` on networks, by what a recipe calls them.
+
+    Raises:
+        RecipeError: it would charge one of them for nothing.
+    """
+    for what, net in players.items():
+        if weight and not any(isinstance(layer, MATRICES) for layer in net.modules()):
+            why = f"of method.{what} no layer can be charged, as all are equalized"
+            raise RecipeError(f"method.orthogonal: {weight}, but {why}: set 0")
 
 
 AnyPenalty = Annotated[NoPenalty | GP | Div | Dragan | R1 | QP, Field(discriminator="kind")]
