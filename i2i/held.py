@@ -166,12 +166,16 @@ def chosen(
         count: pictures of each side that will be measured.
 
     Raises:
-        UsageError: no such metric, or it fits neither the data nor the model.
+        UsageError: no such metric, it fits neither the data nor the model, or two would give a number one name.
     """
     least = smallest(samples, count) if isinstance(samples, ReducedPictures) else min(size)
     if asked:
         metrics = {name: find(name) for name in asked}
+        by: dict[str, str] = {}
         for name, metric in metrics.items():
+            for key in metric.keys:
+                if (first := by.setdefault(key, name)) != name:
+                    raise UsageError(f"{first} and {name} both measure {key}, named after the file: rename one of them")
             if why := unfit(metric, subject, samples, count):
                 raise UsageError(f"{name} does not fit: {why}")
             if metric.least > least:

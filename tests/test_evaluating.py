@@ -364,6 +364,21 @@ def test_small_pictures_are_measured_by_what_they_allow(pairs: Path) -> None:
         chosen(["ssim_rgb"], subject, samples, (8, 40), 3)
 
 
+def test_two_metrics_that_would_share_a_number_are_refused(pairs: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("net.onnx", "other.onnx", "effnet.onnx"):
+            (tmp_path / folder / name).touch()
+    a, b = f"fd:{tmp_path}/a/net.onnx", f"fd:{tmp_path}/b/net.onnx"
+    effnet = f"fd:{tmp_path}/a/effnet.onnx"
+    subject, samples = Subject({"a2b": Way(mirrored)}, {}), pairs_of(pairs)
+    for first, second, key in ((a, b, "fd_net"), ("fd_effnet", effnet, "fd_effnet")):
+        with pytest.raises(UsageError, match=f"^{first} and {second} both measure {key}, named after the file: rename"):
+            chosen([first, "l1_rgb", second], subject, samples, SIZE, 3)
+    one_each = [a, f"fd:{tmp_path}/b/other.onnx", "fd_effnet"]
+    assert list(chosen([*one_each, a], subject, samples, SIZE, 3)) == one_each
+
+
 def test_a_translation_that_no_metric_asks_for_is_not_made(digits: Path) -> None:
     def never(x: Tensor) -> Tensor:
         raise AssertionError
