@@ -125,8 +125,9 @@ def fid_inception(outputs: Tensor, targets: Tensor) -> dict[str, float]:
 
 
 def kid_inception(outputs: Tensor, targets: Tensor) -> dict[str, float]:
-    """KID by torchmetrics (Binkowski et al. 2018, arXiv:1801.01401): unbiased; of all pictures at once if they are no
-    more than a subset of 1000, else the mean of 100 subsets. Not multiplied by anything."""
+    """KID by torchmetrics (Binkowski et al. 2018, arXiv:1801.01401): unbiased, and not multiplied by anything. Of all
+    pictures at once if both sets have as many, and no more than a subset of 1000; else the mean of 100 subsets, each as
+    large as the smaller set if that has fewer."""
     enough("kid_inception", outputs, targets, 2)
     with extra("torchmetrics"):
         from torchmetrics.image.kid import KernelInceptionDistance
