@@ -441,18 +441,42 @@ def test_color_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_translation_and_cutout_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    ranges: list[tuple[int, int]] = []
+
+    def randint(low: int, high: int, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+        ranges.append((low, high))
+        return torch.full(shape, drawn.pop(0))
+
+    monkeypatch.setattr(torch, "randint", randint)
     x = torch.arange(1.0, 65).view(1, 1, 8, 8)
-    steps = iter([torch.tensor([[1]]), torch.tensor([[-1]])])
-    monkeypatch.setattr(torch, "randint", lambda *_, device: next(steps))
+    drawn += [1, -1]
     moved = CHANGES["translation"](x)[0, 0]
     assert torch.equal(moved[:7, 1:], x[0, 0, 1:, :7])
     assert not moved[7].any()
     assert not moved[:, 0].any()
-    middles = iter([torch.tensor([[0]]), torch.tensor([[4]])])
-    monkeypatch.setattr(torch, "randint", lambda *_, device: next(middles))
+    drawn += [0, 4]
     blanked = CHANGES["cutout"](x)[0, 0] == 0
     expected = torch.zeros(8, 8, dtype=torch.bool)
     expected[:2, 2:6] = True
+    assert torch.equal(blanked, expected)
+    assert ranges == [(-1, 2), (-1, 2), (0, 9), (0, 9)]
+
+
+def test_half_a_pixel_is_a_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An eighth of 20 is 2.5, of 28 it is 3.5: shifts are at most 3 and 4; half of 5 blanks 3, half of 7 blanks 4."""
+    ranges: list[tuple[int, int]] = []
+
+    def randint(low: int, high: int, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+        ranges.append((low, high))
+        return torch.full(shape, 2)
+
+    monkeypatch.setattr(torch, "randint", randint)
+    CHANGES["translation"](torch.zeros(1, 1, 20, 28))
+    blanked = CHANGES["cutout"](torch.ones(1, 1, 5, 7))[0, 0] == 0
+    assert ranges == [(-3, 4), (-4, 5), (0, 5), (0, 8)]
+    expected = torch.zeros(5, 7, dtype=torch.bool)
+    expected[1:4, :4] = True
     assert torch.equal(blanked, expected)
 
 

@@ -37,7 +37,7 @@ def translation(x: Tensor) -> Tensor:
     """Shifted by an eighth of each side at most."""
     places = []
     for side in x.shape[2:]:
-        most = round(side / 8)
+        most = rounded(side / 8)
         shift = torch.randint(-most, most + 1, (len(x), 1), device=x.device)
         places.append((torch.arange(side, device=x.device) + shift + 1).clamp(0, side + 1))  # 0 and side + 1: outside
     rows, columns = places
@@ -50,12 +50,17 @@ def cutout(x: Tensor) -> Tensor:
     """A rectangle of half the height and half the width is blanked; its middle is anywhere in the picture."""
     inside = []
     for side in x.shape[2:]:
-        length = round(side / 2)
+        length = rounded(side / 2)
         first = torch.randint(0, side + 1 - length % 2, (len(x), 1), device=x.device) - length // 2
         place = torch.arange(side, device=x.device)
         inside.append((place >= first) & (place < first + length))
     rows, columns = inside
     return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
+
+
+def rounded(value: float) -> int:
+    """A half is rounded up, as in the released program."""
+    return int(value + 0.5)
 
 
 CHANGES: dict[Change, Callable[[Tensor], Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
