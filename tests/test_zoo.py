@@ -324,10 +324,14 @@ def test_weights_are_clipped_after_each_move_of_d() -> None:
 )
 def test_every_penalty_goes_with_every_game_and_is_weighed(penalty: dict, term: str) -> None:
     plain = {"net": "dcgan_critic", "width": 6, "norm": "none"}
-    light, heavy = (
-        moves(made("dcgan", discriminator=plain, penalty={**penalty, "weight": weight}))[0][1][term]
-        for weight in (1.0, 4.0)
-    )
+
+    def charged(game: str, weight: float) -> torch.Tensor:
+        method = made("dcgan", game=game, discriminator=plain, penalty={**penalty, "weight": weight})
+        return moves(method)[0][1][term]
+
+    light, heavy = (charged("vanilla", weight) for weight in (1.0, 4.0))
+    for game in CONTESTS:
+        torch.testing.assert_close(charged(game, 1.0), light)
     assert (heavy / light).item() == pytest.approx(0.25 if penalty["kind"] == "qp" else 4, rel=1e-4)
     assert light > 0
 
