@@ -247,8 +247,7 @@ def test_a_wrong_word_is_one_line(words: list[str], said: str, refused: Callable
 
 def test_a_command_without_words_shows_its_help(i2i: Command) -> None:
     said = i2i("zoo")
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("Usage: i2i zoo ")
+    assert (said.out + said.err).startswith("Usage: i2i zoo ")  # where, and with which exit code, is up to typer
 
 
 # -- downloads ---------------------------------------------------------------------------------------------------------
