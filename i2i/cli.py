@@ -236,12 +236,10 @@ def main() -> None:
             of = context.command_path if context else "i2i"
             typer.echo(f"error: {said[:1].lower()}{said[1:]} ({of} --help)", err=True)
         sys.exit(e.exit_code)
-    except typer.Abort:
-        sys.exit(1)
     except I2IError as e:
         typer.echo(f"error: {e}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
+    except (BrokenPipeError, typer.Abort):
         sys.exit(1)

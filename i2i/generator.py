@@ -27,6 +27,15 @@ class Engine(Protocol):
         may be [N, styles, size], and ``truncation`` float32 [N]."""
 
 
+def check_seed(seed: int) -> None:
+    """
+    Raises:
+        UsageError: a seed below 0.
+    """
+    if seed < 0:
+        raise UsageError(f"seed {seed}: seeds are 0 or more")
+
+
 def open_sampler(folder: Path, info: Info, device: str = "auto") -> Engine:
     """The engine of a model folder whose network draws pictures.
 
@@ -150,8 +159,7 @@ class Generator:
         Raises:
             UsageError: a seed below 0; a truncation of what is not normal, or one that leaves nothing to draw from.
         """
-        if seed < 0:
-            raise UsageError(f"seed {seed}: seeds are 0 or more")
+        check_seed(seed)
         if truncation is None:
             return
         if self.sampler.latent.prior != "normal" and not self.sampler.styles:

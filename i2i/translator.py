@@ -13,7 +13,7 @@ from i2i import masks, models
 from i2i.choosing import choice
 from i2i.errors import DataError, MissingExtra, ModelError, UsageError
 from i2i.folder import Info, read_info
-from i2i.generator import Generator, open_sampler
+from i2i.generator import Generator, check_seed, open_sampler
 from i2i.kinds import Taken, give, scaled, take
 from i2i.many import Outcome, translate_many
 from i2i.memory import available, parse
@@ -107,8 +107,8 @@ def load(
         FetchError: a model that could not be had.
     """
     chosen, most = way(tiles), None if memory is None else parse(memory)
-    if seed is not None and seed < 0:
-        raise UsageError(f"seed {seed}: seeds are 0 or more")
+    if seed is not None:
+        check_seed(seed)
     folder = models.find(what, progress)
     info = read_info(folder)
     if info.sampler:
